@@ -1,0 +1,396 @@
+/**
+ * Every setting of the server and the command line, one row each. The table gives the type, the parser,
+ * the default and the documentation; `loadConfig`, `authctl config …`, `.env.example` and the page of
+ * settings are all read from it. The environment is read nowhere else.
+ */
+import { readFileSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { parseEnv } from "node:util";
+import {
+  choice,
+  cookieDomain,
+  cookieName,
+  databaseUrl,
+  duration,
+  origin,
+  origins,
+  type Parser,
+  path,
+  placeholders,
+  schemaName,
+  secrets,
+  shownDatabaseUrl,
+  size,
+  text,
+  toggle,
+  Unfit,
+  unfit,
+  whole,
+} from "./config/parsers.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+type Chosen = Readonly<Record<string, unknown>>;
+
+type Setting<T> = {
+  readonly doc: string;
+  readonly group: string;
+  readonly parse: Parser<T>;
+  /** As it would be written in the environment; a function where it follows from settings further up. */
+  readonly fallback?: string | ((chosen: Chosen) => string | undefined);
+  /** How the fallback is described where it is not one fixed text. */
+  readonly fallbackDoc?: string;
+  /** Never shown, and may also come from the file that `…_FILE` names. */
+  readonly secret?: boolean;
+  /** How a secret value is shown after all, without what is secret in it. */
+  readonly shown?: (value: T) => string;
+};
+
+const required = <T>(row: Omit<Setting<T>, "group">) => row as Setting<T> & { readonly optional?: never };
+const optional = <T>(row: Omit<Setting<T>, "group">) =>
+  ({ ...row, optional: true }) as Setting<T> & { readonly optional: true };
+
+const isLocal = (publicUrl: unknown) => /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(String(publicUrl));
+
+const table = {
+  Server: {
+    NODE_ENV: required({
+      doc: "In `production` the server refuses to start on anything unsafe, and makes no secret by itself.",
+      parse: choice("development", "production", "test"),
+      fallback: "development",
+    }),
+    HOST: required({ doc: "The address to listen on.", parse: text, fallback: "127.0.0.1" }),
+    PORT: required({ doc: "The port to listen on; 0 takes any free one.", parse: whole(0, 65_535), fallback: "8000" }),
+    WORKERS: required({ doc: "Server processes that share the port.", parse: whole(1, 64), fallback: "1" }),
+    PUBLIC_URL: required({
+      doc: "The address that users and apps reach this server at: the issuer of the tokens. Never taken from a request.",
+      parse: origin,
+      fallback: (chosen) => `http://localhost:${Number(chosen["PORT"]) || 8000}`,
+      fallbackDoc: "http://localhost:8000 (with PORT)",
+    }),
+    BODY_LIMIT: required({
+      doc: "The largest body of a request that is read.",
+      parse: size(1024, 1024 ** 2),
+      fallback: "64KiB",
+    }),
+    SHUTDOWN_TIMEOUT: required({
+      doc: "How long a stopping server waits for the requests that it has begun.",
+      parse: duration("1s", "10m"),
+      fallback: "10s",
+    }),
+    LOG_LEVEL: required({
+      doc: "The least level that is logged.",
+      parse: choice("trace", "debug", "info", "warn", "error", "fatal", "silent"),
+      fallback: "info",
+    }),
+    LOG_FORMAT: required({
+      doc: "`json` prints one JSON object on each line; `auto` prints for people on a terminal and JSON elsewhere.",
+      parse: choice("auto", "json", "pretty"),
+      fallback: "auto",
+    }),
+  },
+  Storage: {
+    DATA_DIR: required({
+      doc: "The directory of the embedded database and of the secret that a development server makes (mode 0700).",
+      parse: path,
+      fallback: "./data",
+    }),
+    DATABASE_URL: required({
+      doc: "Where the data is: `sqlite:./data/auth.db`, `sqlite:///./data/auth.db`, `file:/var/lib/authctl/auth.db` or a path; or `postgres://user:password@host:5432/database?sslmode=verify-full`, with `sslmode` and the other parameters of libpq.",
+      parse: databaseUrl,
+      fallback: (chosen) => `sqlite:${String(chosen["DATA_DIR"])}/auth.db`,
+      fallbackDoc: "sqlite:./data/auth.db (in DATA_DIR)",
+      secret: true,
+      shown: shownDatabaseUrl,
+    }),
+    DATABASE_SCHEMA: required({
+      doc: "The Postgres schema that the tables are in; made where it is missing.",
+      parse: schemaName,
+      fallback: "public",
+    }),
+    DATABASE_CONNECTIONS: required({
+      doc: "The most connections to Postgres that one server process holds. One more request waits for at most 5 seconds, and is then answered 503.",
+      parse: whole(2, 1000),
+      fallback: "10",
+    }),
+    SQLITE_SYNCHRONOUS: required({
+      doc: "`full` keeps every acknowledged write through a loss of power; `normal` is faster and may lose the last ones.",
+      parse: choice("full", "normal"),
+      fallback: "full",
+    }),
+    SECRET_KEY: optional({
+      doc: "The server secret, at least 32 random bytes: seals what is stored and signs what is issued. Several, separated by white space, are all accepted; the first one writes. A development server makes its own in DATA_DIR/secret.key.",
+      parse: secrets,
+      secret: true,
+    }),
+  },
+  "Sessions and tokens": {
+    ACCESS_TOKEN_TTL: required({
+      doc: "The life of an access token.",
+      parse: duration("1m", "24h"),
+      fallback: "15m",
+    }),
+    REFRESH_TOKEN_TTL: required({
+      doc: "How long a session with refresh tokens may rest before it ends.",
+      parse: duration("1m", "365d"),
+      fallback: "7d",
+    }),
+    REFRESH_ABSOLUTE_TTL: required({
+      doc: "When a session with refresh tokens ends, however busy it is.",
+      parse: duration("1m", "3650d"),
+      fallback: "30d",
+    }),
+    SESSION_IDLE_TTL: required({
+      doc: "How long a session with a session token may rest before it ends.",
+      parse: duration("1m", "365d"),
+      fallback: "1h",
+    }),
+    SESSION_ABSOLUTE_TTL: required({
+      doc: "When a session with a session token ends, however busy it is.",
+      parse: duration("1m", "3650d"),
+      fallback: "24h",
+    }),
+    REFRESH_GRACE: required({
+      doc: "How long the refresh token before the current one still gets the same answer, so that two tabs or a lost answer sign nobody out.",
+      parse: duration("0s", "60s"),
+      fallback: "10s",
+    }),
+    REFRESH_LATE_RETRY: required({
+      doc: "Whether the refresh token before the current one is taken once in 24 hours after the grace, from the same client.",
+      parse: toggle,
+      fallback: "on",
+    }),
+    SESSION_BINDING: required({
+      doc: "What happens to a credential that another client presents: `off` ignores it, `observe` records it, `ua-family` revokes when the browser or system family differs, `ua-strict` when the User-Agent differs at all.",
+      parse: choice("off", "observe", "ua-family", "ua-strict"),
+      fallback: "ua-family",
+    }),
+    TOKEN_ALGORITHM: required({
+      doc: "The algorithm that signs access tokens.",
+      parse: (value) =>
+        (["ES256", "EdDSA", "RS256"] as const).find((one) => one.toLowerCase() === value.toLowerCase()) ??
+        unfit("one of ES256, EdDSA, RS256"),
+      fallback: "ES256",
+    }),
+    TOKEN_AUDIENCE: required({
+      doc: "The audience of the access tokens.",
+      parse: text,
+      fallback: (chosen) => String(chosen["PUBLIC_URL"]),
+      fallbackDoc: "PUBLIC_URL",
+    }),
+  },
+  Passwords: {
+    PASSWORD_MIN_LENGTH: required({
+      doc: "The least number of characters (code points) of a password.",
+      parse: whole(8, 64),
+      fallback: "15",
+    }),
+    ARGON2_MEMORY_KIB: required({
+      doc: "The memory of one argon2id hash, in KiB. In production at least 19456.",
+      parse: whole(8, 1_048_576),
+      fallback: "19456",
+    }),
+    ARGON2_TIME_COST: required({
+      doc: "The passes of one argon2id hash. In production at least 2.",
+      parse: whole(1, 10),
+      fallback: "2",
+    }),
+    HASH_CONCURRENCY: required({
+      doc: "Passwords that are hashed at the same time, over all workers.",
+      parse: whole(1, 256),
+      fallback: () => String(Math.max(1, availableParallelism() - 1)),
+      fallbackDoc: "cores − 1, at least 1",
+    }),
+    HASH_QUEUE: required({
+      doc: "Sign-ins that may wait for their hash, for at most 2 seconds; one more is answered 503 `overloaded`.",
+      parse: whole(0, 10_000),
+      fallback: "64",
+    }),
+  },
+  Browsers: {
+    COOKIE_SECURE: required({
+      doc: "Whether cookies are sent over https alone.",
+      parse: toggle,
+      fallback: (chosen) => (isLocal(chosen["PUBLIC_URL"]) ? "off" : "on"),
+      fallbackDoc: "on, but for http://localhost",
+    }),
+    COOKIE_SAMESITE: required({
+      doc: "The SameSite attribute of the access and session cookies; the refresh cookie is always Strict.",
+      parse: choice("lax", "strict", "none"),
+      fallback: "lax",
+    }),
+    COOKIE_DOMAIN: optional({
+      doc: "The Domain attribute of the cookies. Without it they stay with this host, which is safer.",
+      parse: cookieDomain,
+    }),
+    COOKIE_ACCESS_NAME: required({
+      doc: "The name of the cookie with the access token.",
+      parse: cookieName,
+      fallback: "access_token",
+    }),
+    COOKIE_REFRESH_NAME: required({
+      doc: "The name of the cookie with the refresh token.",
+      parse: cookieName,
+      fallback: "refresh_token",
+    }),
+    COOKIE_SESSION_NAME: required({
+      doc: "The name of the cookie with the session token.",
+      parse: cookieName,
+      fallback: (chosen) => (chosen["COOKIE_SECURE"] && !chosen["COOKIE_DOMAIN"] ? "__Host-session" : "session"),
+      fallbackDoc: "__Host-session (session where COOKIE_SECURE is off or COOKIE_DOMAIN is set)",
+    }),
+    ALLOWED_ORIGINS: required({
+      doc: "Origins of other hosts whose pages may send requests with our cookies, separated by commas.",
+      parse: origins,
+      fallback: "",
+      fallbackDoc: "none",
+    }),
+  },
+} as const;
+
+type Rows = (typeof table)[keyof typeof table];
+type RowOf = UnionToIntersection<Rows>;
+type UnionToIntersection<U> = (U extends unknown ? (one: U) => void : never) extends (all: infer I) => void ? I : never;
+type ValueOf<S> = S extends { parse: Parser<infer T> } ? (S extends { optional: true } ? T | undefined : T) : never;
+
+/** The settings, parsed and checked, under the names of their variables. Lengths of time are in milliseconds, sizes in bytes. */
+export type Config = { readonly [K in keyof RowOf]: ValueOf<RowOf[K]> };
+export type SettingName = keyof Config;
+
+/** The table as a list, in its order, for the pages and commands that describe it. */
+export const settings: ReadonlyArray<Setting<unknown> & { readonly name: SettingName }> = Object.entries(table).flatMap(
+  ([group, rows]) => Object.entries(rows).map(([name, row]) => ({ ...row, name: name as SettingName, group }) as never),
+);
+
+export type Source = "default" | "environment" | `file ${string}`;
+export type Problem = { readonly name: string; readonly message: string };
+
+export type Loaded = {
+  /** Whole only where there are no problems. */
+  readonly config: Config;
+  readonly sources: Readonly<Record<SettingName, Source>>;
+  /** The values as they are written in the environment. Secrets are left out. */
+  readonly texts: Readonly<Partial<Record<SettingName, string>>>;
+  readonly problems: readonly Problem[];
+};
+
+/**
+ * Reads every setting and reports every problem at once. A value comes from the environment, else from the
+ * settings file, else from the table. An empty variable counts as not set.
+ */
+export function loadConfig(environment: Environment, place: { cwd: string; envFile?: string }): Loaded {
+  const problems: Problem[] = [];
+  const file = place.envFile ?? ".env";
+  const fromFile = readOptional(resolve(place.cwd, file), place.envFile !== undefined, problems);
+  const raw = (name: string) => environment[name] || fromFile[name] || undefined;
+  const sourceOf = (name: string): Source => (environment[name] ? "environment" : `file ${file}`);
+
+  const chosen: Record<string, unknown> = {};
+  const sources: Record<string, Source> = {};
+  const texts: Record<string, string> = {};
+  for (const setting of settings) {
+    const { name } = setting;
+    let value = raw(name);
+    let source: Source = value === undefined ? "default" : sourceOf(name);
+    const twin = setting.secret ? raw(`${name}_FILE`) : undefined;
+    if (twin !== undefined && value !== undefined) {
+      problems.push({ name, message: `is set, and ${name}_FILE too: keep one of them.` });
+    } else if (twin !== undefined) {
+      value = readSecret(`${name}_FILE`, resolve(place.cwd, twin), problems);
+      source = `file ${twin}`;
+      if (value === undefined) continue;
+    }
+    const fallback = typeof setting.fallback === "function" ? setting.fallback(chosen) : setting.fallback;
+    sources[name] = source;
+    try {
+      if (value !== undefined) chosen[name] = setting.parse(value);
+    } catch (error) {
+      if (!(error instanceof Unfit)) throw error;
+      problems.push({ name, message: `must be ${error.message}.` });
+    }
+    // A value that did not fit gives way to the default, so that one mistake is not reported once for every setting that follows from it.
+    const fits = chosen[name] !== undefined;
+    if (!fits && fallback !== undefined) chosen[name] = setting.parse(fallback);
+    const written = fits ? value : fallback;
+    if (!setting.secret && written !== undefined) texts[name] = written;
+  }
+  const config = chosen as Config;
+  problems.push(...contradictions(config), ...(config.NODE_ENV === "production" ? unsafe(config) : []));
+  return { config, sources: sources as Loaded["sources"], texts, problems };
+}
+
+function readOptional(file: string, wanted: boolean, problems: Problem[]): Environment {
+  try {
+    return parseEnv(readFileSync(file, "utf8"));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (wanted || code !== "ENOENT")
+      problems.push({ name: "--env-file", message: `${file} cannot be read (${code}).` });
+    return {};
+  }
+}
+
+function readSecret(name: string, file: string, problems: Problem[]): string | undefined {
+  try {
+    if (statSync(file).mode & 0o077) {
+      problems.push({ name, message: `${file} can be read by others: \`chmod 600 ${file}\`.` });
+      return undefined;
+    }
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    problems.push({ name, message: `${file} cannot be read (${(error as NodeJS.ErrnoException).code}).` });
+    return undefined;
+  }
+}
+
+/** What no environment can mean. */
+function contradictions(config: Config): Problem[] {
+  const problems: Problem[] = [];
+  const say = (name: SettingName, message: string) => problems.push({ name, message });
+  if (config.REFRESH_TOKEN_TTL > config.REFRESH_ABSOLUTE_TTL) {
+    say("REFRESH_TOKEN_TTL", "must not be longer than REFRESH_ABSOLUTE_TTL.");
+  }
+  if (config.SESSION_IDLE_TTL > config.SESSION_ABSOLUTE_TTL) {
+    say("SESSION_IDLE_TTL", "must not be longer than SESSION_ABSOLUTE_TTL.");
+  }
+  if (config.ACCESS_TOKEN_TTL > config.REFRESH_ABSOLUTE_TTL) {
+    say("ACCESS_TOKEN_TTL", "must not be longer than REFRESH_ABSOLUTE_TTL.");
+  }
+  if (config.COOKIE_SAMESITE === "none" && !config.COOKIE_SECURE) {
+    say("COOKIE_SAMESITE", "`none` is taken by browsers only with COOKIE_SECURE=on.");
+  }
+  if (config.COOKIE_SESSION_NAME?.startsWith("__Host-") && (!config.COOKIE_SECURE || config.COOKIE_DOMAIN)) {
+    say("COOKIE_SESSION_NAME", "may begin with `__Host-` only with COOKIE_SECURE=on and without COOKIE_DOMAIN.");
+  }
+  const names = [config.COOKIE_ACCESS_NAME, config.COOKIE_REFRESH_NAME, config.COOKIE_SESSION_NAME];
+  if (new Set(names).size < names.length) say("COOKIE_SESSION_NAME", "the three cookies must have three names.");
+  return problems;
+}
+
+/** What development may do and production may not, each with its remedy. */
+function unsafe(config: Config): Problem[] {
+  const problems: Problem[] = [];
+  const say = (name: SettingName, message: string) => problems.push({ name, message });
+  if (!config.SECRET_KEY) {
+    say(
+      "SECRET_KEY",
+      "is not set: run `authctl init`, or set SECRET_KEY_FILE to a file (0600) with `openssl rand -base64 48` in it.",
+    );
+  } else if (config.SECRET_KEY.some((one) => placeholders.test(one))) {
+    say("SECRET_KEY", "looks like a placeholder: replace it with the output of `openssl rand -base64 48`.");
+  }
+  if (!config.COOKIE_SECURE) say("COOKIE_SECURE", "is off: set PUBLIC_URL to the https address, or COOKIE_SECURE=on.");
+  if (config.PUBLIC_URL?.startsWith("http:")) {
+    say("PUBLIC_URL", "must begin with https:// in production: set it to the address that users reach this server at.");
+  }
+  for (const one of config.ALLOWED_ORIGINS ?? []) {
+    if (one.startsWith("http:")) say("ALLOWED_ORIGINS", `${one} is not https: remove it.`);
+  }
+  if (config.ARGON2_MEMORY_KIB < 19_456) say("ARGON2_MEMORY_KIB", "must be at least 19456 (OWASP).");
+  if (config.ARGON2_TIME_COST < 2) say("ARGON2_TIME_COST", "must be at least 2 (OWASP).");
+  if (config.SQLITE_SYNCHRONOUS === "normal") {
+    say("SQLITE_SYNCHRONOUS", "must be `full`, or a loss of power could bring back a revoked session.");
+  }
+  return problems;
+}

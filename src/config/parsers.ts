@@ -1,0 +1,140 @@
+/** How the text of a setting becomes its value. A text that does not fit is answered with what would. */
+import { parseDuration } from "./durations.ts";
+
+/** What a parser says of a text that it cannot take: how the value should look. */
+export class Unfit extends Error {}
+
+export const unfit = (wanted: string): never => {
+  throw new Unfit(wanted);
+};
+
+export type Parser<T> = (text: string) => T;
+
+export const text: Parser<string> = (value) => value;
+
+export const path: Parser<string> = (value) => value;
+
+export const whole =
+  (least: number, most: number): Parser<number> =>
+  (value) => {
+    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+    return number >= least && number <= most ? number : unfit(`a whole number from ${least} to ${most}`);
+  };
+
+export const choice =
+  <const T extends string>(...choices: readonly T[]): Parser<T> =>
+  (value) =>
+    choices.find((one) => one === value.toLowerCase()) ?? unfit(`one of ${choices.join(", ")}`);
+
+const yesWords = ["true", "on", "yes", "1"];
+const noWords = ["false", "off", "no", "0"];
+
+export const toggle: Parser<boolean> = (value) =>
+  yesWords.includes(value.toLowerCase()) || (noWords.includes(value.toLowerCase()) ? false : unfit("on or off"));
+
+export const duration =
+  (least: string, most: string): Parser<number> =>
+  (value) => {
+    const milliseconds = parseDuration(value);
+    return milliseconds !== undefined && milliseconds >= parseDuration(least)! && milliseconds <= parseDuration(most)!
+      ? milliseconds
+      : unfit(`a length of time from ${least} to ${most}, such as 90s, 15m, 12h or 30d`);
+  };
+
+const unitsOfSize = { b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 } as const;
+
+export const size =
+  (least: number, most: number): Parser<number> =>
+  (value) => {
+    const [, amount, unit] = /^(\d{1,9})(B|KiB|MiB|GiB)$/i.exec(value) ?? [];
+    const bytes = amount && unit ? Number(amount) * unitsOfSize[unit.toLowerCase() as keyof typeof unitsOfSize] : -1;
+    return bytes >= least && bytes <= most ? bytes : unfit(`a size from ${least}B to ${most / 1024}KiB, such as 64KiB`);
+  };
+
+function originOf(value: string): string | undefined {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  const bare = url && /^https?:$/.test(url.protocol) && !url.username && !url.password;
+  return bare && url.pathname === "/" && !url.search && !url.hash && !value.endsWith("?") && !value.endsWith("#")
+    ? url.origin
+    : undefined;
+}
+
+export const origin: Parser<string> = (value) =>
+  originOf(value) ?? unfit("an http or https address without a path, such as https://auth.example.com");
+
+export const origins: Parser<readonly string[]> = (value) =>
+  value
+    .split(",")
+    .map((one) => one.trim())
+    .filter((one) => one !== "")
+    .map((one) => originOf(one) ?? unfit("origins separated by commas, such as https://app.example.com"));
+
+/**
+ * Where the data is. `file` is as it was written: relative to the directory that the command was started in.
+ * `url` is what the Postgres driver takes.
+ */
+export type DatabaseUrl =
+  | { readonly dialect: "sqlite"; readonly file: string }
+  | { readonly dialect: "postgres"; readonly url: string };
+
+const databaseForms = "such as sqlite:./data/auth.db or postgres://user:password@host/database";
+
+/** The forms that other tools write are understood: `postgresql+asyncpg://`, `sqlite:///./data/auth.db`, `file:`. */
+export const databaseUrl: Parser<DatabaseUrl> = (value) => {
+  const [, scheme, rest = ""] = /^([a-z][a-z0-9+]*):(.*)$/i.exec(value) ?? [undefined, undefined, value];
+  const dialect = scheme?.toLowerCase().split("+")[0];
+  if (dialect === "mysql" || dialect === "mariadb") {
+    return unfit(`SQLite or Postgres, ${databaseForms}; MySQL and MariaDB are not supported`);
+  }
+  if (dialect === "postgres" || dialect === "postgresql") {
+    const url = `postgres:${rest}`;
+    return rest.startsWith("//") && URL.canParse(url)
+      ? { dialect: "postgres", url }
+      : unfit("a Postgres address, such as postgres://user:password@host:5432/database?sslmode=verify-full");
+  }
+  if (dialect && !["sqlite", "sqlite3", "file"].includes(dialect)) return unfit(`SQLite or Postgres, ${databaseForms}`);
+  const file = sqliteFile(dialect, rest);
+  if (file === "" || file.includes(":memory:"))
+    return unfit("a SQLite file; a database in memory would be lost at every restart");
+  if (/[?#\0]/.test(file)) return unfit("a SQLite file without parameters, such as sqlite:./data/auth.db");
+  return { dialect: "sqlite", file };
+};
+
+/** In `sqlite:///x` the third slash belongs to the form, and a fourth begins the path; in `file:///x` the third does. */
+function sqliteFile(scheme: string | undefined, rest: string): string {
+  if (!rest.startsWith("//")) return rest;
+  return scheme !== "file" && rest.startsWith("///") ? rest.slice(3) : rest.slice(2);
+}
+
+/** A database's address without its password, for people. */
+export function shownDatabaseUrl(database: DatabaseUrl): string {
+  if (database.dialect === "sqlite") return `sqlite:${database.file}`;
+  const url = new URL(database.url);
+  if (url.password) url.password = "***";
+  for (const name of url.searchParams.keys()) if (/password/i.test(name)) url.searchParams.set(name, "***");
+  return url.href;
+}
+
+export const schemaName: Parser<string> = (value) =>
+  /^[a-z_][a-z0-9_]{0,62}$/.test(value) && !value.startsWith("pg_")
+    ? value
+    : unfit("1 to 63 small letters, digits or underscores, and not begin with pg_");
+
+export const cookieName: Parser<string> = (value) =>
+  /^[A-Za-z0-9_.-]{1,64}$/.test(value) ? value : unfit("1 to 64 letters, digits, dots, dashes or underscores");
+
+export const cookieDomain: Parser<string> = (value) =>
+  /^([a-z0-9-]{1,63}\.)+[a-z0-9-]{1,63}$/.test(value) ? value : unfit("a domain such as example.com");
+
+/** Long enough words that a random secret does not hold one by chance. */
+export const placeholders = /change|secret|example|placeholder|password|your[-_ ]|replace|default|insecure/i;
+
+/**
+ * The server secrets, newest first: the first one writes, all of them are accepted (rule TK-7).
+ * Several are separated by white space, so that a file may hold one on each line.
+ */
+export const secrets: Parser<readonly string[]> = (value) => {
+  const list = value.split(/\s+/).filter((one) => one !== "");
+  const fits = list.length > 0 && list.every((one) => Buffer.byteLength(one) >= 32 && new Set(one).size >= 8);
+  return fits ? list : unfit("at least 32 random bytes; make them with `openssl rand -base64 48`");
+};

@@ -1,0 +1,262 @@
+/**
+ * The closed catalogue of failures. Every failure that a person can meet has one row here; each door
+ * turns the row's kind into its own language (an HTTP status, an exit code) with one exhaustive table.
+ */
+
+/** What kind of trouble it is: all that a door needs to know to choose a status or an exit code. */
+export type Kind =
+  | "malformed"
+  | "invalid"
+  | "usage"
+  | "unsupported"
+  | "too_large"
+  | "wrong_method"
+  | "unauthenticated"
+  | "forbidden"
+  | "missing"
+  | "conflict"
+  | "finding"
+  | "partial"
+  | "limited"
+  | "busy"
+  | "locked"
+  | "unavailable"
+  | "misconfigured"
+  | "defect";
+
+type Row = { readonly kind: Kind; readonly title: string; readonly detail: string };
+
+/** `detail` is what the person is told where the place that fails has nothing more precise to say: what to do next. */
+export const catalogue = {
+  validation_failed: {
+    kind: "invalid",
+    title: "The input does not fit",
+    detail: "Correct the members that `errors` lists and send the request again.",
+  },
+  malformed_request: {
+    kind: "malformed",
+    title: "The request cannot be read",
+    detail: "Send one JSON document in UTF-8, without NUL characters and nested at most 32 levels deep.",
+  },
+  unsupported_media_type: {
+    kind: "unsupported",
+    title: "The body is of another type than this route takes",
+    detail: "Send the body with `Content-Type: application/json`.",
+  },
+  payload_too_large: {
+    kind: "too_large",
+    title: "The body is too large",
+    detail: "Send a smaller body; the limit is the setting BODY_LIMIT.",
+  },
+  invalid_credentials: {
+    kind: "unauthenticated",
+    title: "The sign-in failed",
+    detail: "Check the address or user name and the password, then try again.",
+  },
+  unauthenticated: {
+    kind: "unauthenticated",
+    title: "There is no valid credential",
+    detail: "Sign in, then send the new access token or session token as `Authorization: Bearer …` or as a cookie.",
+  },
+  session_hijack_suspected: {
+    kind: "forbidden",
+    title: "The session came from another client",
+    detail: "The session was given to another browser or app and has been revoked. Sign in again.",
+  },
+  refresh_token_reused: {
+    kind: "unauthenticated",
+    title: "A spent refresh token came back",
+    detail: "The session has been revoked, because a refresh token was used twice. Sign in again.",
+  },
+  forbidden: {
+    kind: "forbidden",
+    title: "Not permitted",
+    detail: "Ask an operator for a role that holds the permission this needs.",
+  },
+  csrf_rejected: {
+    kind: "forbidden",
+    title: "The request came from another origin",
+    detail: "Send it from a page of this server, or have the operator add the page's origin to ALLOWED_ORIGINS.",
+  },
+  not_found: {
+    kind: "missing",
+    title: "There is no such thing",
+    detail: "Check the name or the id, and its spelling.",
+  },
+  method_not_allowed: {
+    kind: "wrong_method",
+    title: "This method is not taken here",
+    detail: "Use one of the methods in the `Allow` header.",
+  },
+  email_taken: {
+    kind: "conflict",
+    title: "The address is taken",
+    detail: "Sign in with this address, or use another one.",
+  },
+  username_taken: { kind: "conflict", title: "The user name is taken", detail: "Choose another user name." },
+  last_admin: {
+    kind: "conflict",
+    title: "The last active admin stays",
+    detail: "Make another active user an admin first, with `authctl admin grant USER`.",
+  },
+  weak_password: {
+    kind: "invalid",
+    title: "The password is too weak",
+    detail: "Choose a longer password that nobody would guess: several unrelated words do well.",
+  },
+  overloaded: {
+    kind: "busy",
+    title: "Too many sign-ins at once",
+    detail: "Try again after the number of seconds in `Retry-After`.",
+  },
+  unavailable: {
+    kind: "unavailable",
+    title: "The database cannot be reached",
+    detail: "Try again after the number of seconds in `Retry-After`; operators: `authctl config check`.",
+  },
+  address_in_use: {
+    kind: "unavailable",
+    title: "Another program listens there",
+    detail: "Stop the other program, or choose another port with --port.",
+  },
+  internal_error: {
+    kind: "defect",
+    title: "Something broke",
+    detail: "This is a defect. The log has the cause under the request id.",
+  },
+
+  usage: { kind: "usage", title: "The command was not understood", detail: "See `authctl help`." },
+  confirmation_required: {
+    kind: "usage",
+    title: "This needs a confirmation",
+    detail: "Repeat the command with --yes, or run it on a terminal.",
+  },
+  secret_on_command_line: {
+    kind: "usage",
+    title: "A secret stood on the command line",
+    detail:
+      "Secrets are never taken from the command line, where every process can read them. Use --password-stdin, --password-file FILE, --generate or the prompt.",
+  },
+  config_invalid: {
+    kind: "misconfigured",
+    title: "The settings are invalid",
+    detail: "Correct the settings that are listed; `authctl config check` lists them again.",
+  },
+  config_findings: {
+    kind: "finding",
+    title: "The check found something",
+    detail: "Correct the settings that are listed; `authctl config explain KEY` tells about one.",
+  },
+  secret_mismatch: {
+    kind: "misconfigured",
+    title: "The server secret does not fit the database",
+    detail:
+      "Start with the SECRET_KEY that this database was made with; without it nothing that is sealed can be opened.",
+  },
+  not_initialised: {
+    kind: "misconfigured",
+    title: "There is no database yet",
+    detail: "Create it with `authctl init`, or start the server with `authctl serve`.",
+  },
+  migrations_pending: {
+    kind: "finding",
+    title: "Migrations are pending",
+    detail: "Apply them with `authctl migrate up`.",
+  },
+  migrations_differ: {
+    kind: "finding",
+    title: "The migrations are not those that were applied",
+    detail: "Put the files back as they were, or use the version of authctl that migrated the database.",
+  },
+  schema_outdated: {
+    kind: "misconfigured",
+    title: "The database is older than this version",
+    detail: "Apply the pending migrations with `authctl migrate up`, then repeat the command.",
+  },
+  schema_newer: {
+    kind: "misconfigured",
+    title: "The database is newer than this version",
+    detail: "Use the version of authctl that migrated it, or go back with that version's `authctl migrate down`.",
+  },
+  migration_altered: {
+    kind: "conflict",
+    title: "An applied migration was changed afterwards",
+    detail: "Put the file back as it was when it was applied, and write the change as a new migration.",
+  },
+  irreversible_migration: {
+    kind: "conflict",
+    title: "This migration has no way back",
+    detail: "Restore a backup that was made before it.",
+  },
+  key_not_due: {
+    kind: "conflict",
+    title: "The next key has not been published for long enough",
+    detail: "Repeat the command later, or use --now where a key has leaked.",
+  },
+  lock_held: {
+    kind: "locked",
+    title: "Another run holds the lock",
+    detail: "Wait for it to end, or use --lock skip where being second is no trouble.",
+  },
+  timed_out: {
+    kind: "unavailable",
+    title: "The time is over",
+    detail: "The time of --timeout was too short. What is done stays done: give more time and run the command again.",
+  },
+  partly_done: {
+    kind: "partial",
+    title: "Only a part was done",
+    detail: "Run the command again to go on; what is done stays done.",
+  },
+} as const satisfies Record<string, Row>;
+
+/** A stable name of a failure, for programs to compare. */
+export type Code = keyof typeof catalogue;
+
+/** One member of the input that does not fit, by its path (`password`, `/roles/0`, `--max-rows`). */
+export type InputError = { readonly path: string; readonly message: string };
+
+export type Particulars = {
+  /** What to do next, more precisely than the catalogue can know. Shown to the caller: never holds input or internals. */
+  readonly detail?: string;
+  readonly errors?: readonly InputError[];
+  /** Seconds after which trying again makes sense (RFC 9110, section 10.2.3). */
+  readonly retryAfter?: number;
+  /** The methods that the path does take (RFC 9110, section 10.2.1). */
+  readonly allow?: readonly string[];
+  /** For the log alone. */
+  readonly cause?: unknown;
+};
+
+/** A failure that we mean to tell. Anything else that is thrown is a defect, and only the log hears of it. */
+export class DomainError extends Error {
+  override readonly name = "DomainError";
+  readonly detail: string;
+  readonly errors: readonly InputError[] | undefined;
+  readonly retryAfter: number | undefined;
+  readonly allow: readonly string[] | undefined;
+
+  constructor(
+    readonly code: Code,
+    particulars: Particulars = {},
+  ) {
+    super(code, particulars.cause === undefined ? undefined : { cause: particulars.cause });
+    this.detail = particulars.detail ?? catalogue[code].detail;
+    this.errors = particulars.errors;
+    this.retryAfter = particulars.retryAfter;
+    this.allow = particulars.allow;
+  }
+
+  get kind(): Kind {
+    return catalogue[this.code].kind;
+  }
+
+  get title(): string {
+    return catalogue[this.code].title;
+  }
+}
+
+/** Throws the failure `code`. Typed `never`, so that what follows knows that it did not happen. */
+export function fail(code: Code, particulars?: Particulars): never {
+  throw new DomainError(code, particulars);
+}
