@@ -1,0 +1,56 @@
+import type { BaseSQLiteDatabase } from "drizzle-orm/sqlite-core";
+import type { Tables } from "../tables.ts";
+
+/** What queries are written against. Typed as asynchronous, so that none can be written that works on SQLite alone. */
+export type Db = BaseSQLiteDatabase<"async", unknown>;
+
+export type MigrationState = "applied" | "pending" | "altered" | "ahead" | "unknown";
+
+export type Migration = {
+  readonly id: string;
+  /** `altered`: the file differs from what was applied. `ahead`: applied by a newer version, and no trouble to this one. `unknown`: applied by a newer version, and in the way. */
+  readonly state: MigrationState;
+  readonly appliedAt: Date | null;
+};
+
+/** Is told who holds the lock, and since when. */
+export type OnWait = (holder: string) => void;
+
+export type Migrations = {
+  status(): Promise<Migration[]>;
+  /**
+   * Applies what is pending, all or nothing, up to `to`. Waits for another process that migrates, after telling
+   * who it is. Answers what was applied.
+   */
+  up(now: Date, to?: string, onWait?: OnWait): Promise<string[]>;
+  /** Takes back the last `steps`, all or nothing. Answers what was taken back. */
+  down(steps: number, onWait?: OnWait): Promise<string[]>;
+};
+
+/** A lock of one job over all processes. It ends with its holder, however that dies. */
+export type Release = () => void | Promise<void>;
+
+/** One database behind the store: the seam between the two dialects. */
+export type Dialect = {
+  readonly name: "sqlite" | "postgres";
+  readonly tables: Tables;
+  /** For reading, outside of any transaction. */
+  readonly read: Db;
+  /** One transaction. Rolled back where `work` throws. Refused inside another one. */
+  write<T>(work: (db: Db) => Promise<T>): Promise<T>;
+  /** The database's own trouble as the failure `unavailable`; anything else as it came. */
+  translate(error: unknown): unknown;
+  /** `undefined` where another process holds the lock. */
+  lock(name: string): Promise<Release | undefined>;
+  /** In bytes, with everything that belongs to it. */
+  size(): Promise<number>;
+  readonly migrations: Migrations;
+  close(): Promise<void>;
+};
+
+/** Reasons that no query can be blamed for. Built by the core, which owns the catalogue of failures. */
+export type Failures = {
+  unavailable(cause: unknown): Error;
+  irreversible(migration: string): Error;
+  altered(migration: string): Error;
+};

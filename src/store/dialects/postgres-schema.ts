@@ -1,0 +1,6 @@
+import { defineTables } from "../tables.ts";
+import { postgresKit } from "./postgres-kit.ts";
+
+/** For drizzle-kit, which reads the exports of a module. */
+export const { users, roles, userRoles, sessions, refreshFamilies, signingKeys, auditEvents, jobs, servers } =
+  defineTables(postgresKit);

@@ -1,0 +1,104 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { drizzle } from "drizzle-orm/node-postgres";
+import pg from "pg";
+import { defineTables } from "../tables.ts";
+import type { Db, Dialect, Failures } from "./dialect.ts";
+import { causedByServer, isConflict, negotiated, type PostgresOptions } from "./postgres-connection.ts";
+import { postgresKit } from "./postgres-kit.ts";
+import { postgresMigrations } from "./postgres-migrations.ts";
+
+/** How often a transaction is begun anew because another one was in the way. */
+const attempts = 5;
+
+/** A pool of connections. A write is one transaction of its own connection. */
+export async function openPostgres(options: PostgresOptions, failures: Failures): Promise<Dialect> {
+  const translate = (error: unknown): unknown => (causedByServer(error) ? failures.unavailable(error) : error);
+  const config = await negotiated(options).catch((error: unknown) => {
+    throw translate(error);
+  });
+  const pool = new pg.Pool({ ...config, max: options.maxConnections });
+  // Without these two a backend that dies ends this process, by an error that nobody listens to.
+  pool.on("error", () => {});
+  pool.on("connect", (client) => client.on("error", () => {}));
+
+  // Queries are prepared once for each connection, and a connection serves many transactions.
+  const known = new WeakMap<pg.PoolClient, Db>();
+  const dbOf = (client: pg.PoolClient): Db => {
+    const db = known.get(client) ?? (drizzle({ client }) as unknown as Db);
+    known.set(client, db);
+    return db;
+  };
+
+  const inside = new AsyncLocalStorage<true>();
+
+  const transact = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
+    const client = await pool.connect();
+    let broken: Error | undefined;
+    try {
+      await client.query("BEGIN");
+      const answer = await inside.run(true, work, dbOf(client));
+      await client.query("COMMIT");
+      return answer;
+    } catch (error) {
+      // Where even this fails the connection is of no more use; whether a commit came through nobody knows.
+      await client.query("ROLLBACK").catch((failed: Error) => {
+        broken = failed;
+      });
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  };
+
+  const write = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await transact(work);
+      } catch (error) {
+        if (!isConflict(error) || attempt === attempts) throw translate(error);
+        // Uneven steps, so that those who met do not meet again.
+        await new Promise((resolve) => setTimeout(resolve, attempt * 3 + ((attempt * 7 + process.pid) % 11)));
+      }
+    }
+  };
+
+  return {
+    name: "postgres",
+    tables: defineTables(postgresKit),
+    read: drizzle({ client: pool }) as unknown as Db,
+    write: (work) => {
+      if (inside.getStore()) throw new Error("a write inside a write: hand on `tx` instead of opening another");
+      return write(work);
+    },
+    translate,
+    lock: async (name) => {
+      const client = await pool.connect().catch((error: unknown) => {
+        throw translate(error);
+      });
+      // A lock of the connection: it ends with it, and so with the process.
+      const key = [`authctl:${options.schema}:${name}`];
+      const { rows } = await client.query<{ held: boolean }>(
+        "SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS held",
+        key,
+      );
+      if (!rows[0]?.held) {
+        client.release();
+        return undefined;
+      }
+      return async () => {
+        await client.query("SELECT pg_advisory_unlock(hashtextextended($1, 0))", key).catch(() => {});
+        client.release();
+      };
+    },
+    size: async () => {
+      const { rows } = await pool.query<{ bytes: string }>(
+        "SELECT pg_database_size(current_database())::text AS bytes",
+      );
+      return Number(rows[0]?.bytes ?? 0);
+    },
+    migrations: postgresMigrations(config, options.schema, failures, translate),
+    close: async () => {
+      await pool.end();
+    },
+  };
+}

@@ -1,0 +1,17 @@
+import * as sqlite from "drizzle-orm/sqlite-core";
+
+/** How a column is spelled on SQLite. These types are the types of the whole store. */
+export const sqliteKit = {
+  table: sqlite.sqliteTable,
+  index: sqlite.index,
+  uniqueIndex: sqlite.uniqueIndex,
+  primaryKey: sqlite.primaryKey,
+  text: (name: string) => sqlite.text(name),
+  word: <const T extends string>(name: string, _words: readonly T[]) => sqlite.text(name).$type<T>(),
+  flag: (name: string) => sqlite.integer(name, { mode: "boolean" }),
+  count: (name: string) => sqlite.integer(name),
+  instant: (name: string) => sqlite.integer(name, { mode: "timestamp_ms" }),
+  json: <T>(name: string) => sqlite.text(name, { mode: "json" }).$type<T>(),
+};
+
+export type Kit = typeof sqliteKit;

@@ -1,0 +1,113 @@
+import { Database } from "bun:sqlite";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import type { Failures, Migrations, OnWait } from "./dialect.ts";
+import { type Applied, compare, lastOf, type MigrationFile, pendingOf, readMigrationFiles } from "./migration-files.ts";
+import { isBusy } from "./sqlite-errors.ts";
+
+/** How long one migrating process waits for another, in milliseconds. */
+const patience = 60_000;
+
+/**
+ * Migrates on a connection of its own. Foreign keys are off while tables are rebuilt (a DROP TABLE would
+ * cascade; the pragma does nothing inside a transaction, so it comes before) and checked before the commit.
+ */
+export function sqliteMigrations(file: string, failures: Failures): Migrations {
+  const files = readMigrationFiles("sqlite");
+  const note = `${file}-migrating`;
+
+  const history = (db: Database): Applied[] => {
+    if (!db.query("SELECT 1 FROM sqlite_master WHERE name = 'schema_migrations'").get()) return [];
+    const rows = db
+      .query<{ id: string; sha256: string; applied_at: number; additive: number }, []>(
+        "SELECT * FROM schema_migrations ORDER BY id",
+      )
+      .all();
+    return rows.map(({ id, sha256, applied_at, additive }) => ({
+      id,
+      sha256,
+      appliedAt: new Date(applied_at),
+      additive: additive === 1,
+    }));
+  };
+
+  const open = <T>(work: (db: Database) => T): T => {
+    const db = new Database(file, { create: false, readwrite: true });
+    try {
+      db.run("PRAGMA busy_timeout = 50");
+      return work(db);
+    } finally {
+      db.close();
+    }
+  };
+
+  const begin = (db: Database, onWait?: OnWait): void => {
+    try {
+      db.run("BEGIN IMMEDIATE");
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      onWait?.(existsSync(note) ? readFileSync(note, "utf8") : "another process that writes");
+      db.run(`PRAGMA busy_timeout = ${patience}`);
+      db.run("BEGIN IMMEDIATE");
+    }
+  };
+
+  const migrate = <M extends MigrationFile>(
+    onWait: OnWait | undefined,
+    choose: (applied: readonly Applied[]) => M[],
+    apply: (db: Database, one: M) => void,
+  ): string[] =>
+    open((db) => {
+      db.run("PRAGMA foreign_keys = OFF");
+      begin(db, onWait);
+      let noted = false;
+      try {
+        db.run(
+          "CREATE TABLE IF NOT EXISTS schema_migrations (id TEXT PRIMARY KEY NOT NULL, sha256 TEXT NOT NULL, applied_at INTEGER NOT NULL, additive INTEGER NOT NULL)",
+        );
+        const chosen = choose(history(db));
+        noted = chosen.length > 0;
+        if (noted) {
+          const clock = db.query<{ now: string }, []>("SELECT strftime('%Y-%m-%dT%H:%M:%SZ') AS now").get();
+          writeFileSync(note, `process ${process.pid} on ${hostname()} since ${clock?.now}`, { mode: 0o600 });
+        }
+        for (const one of chosen) apply(db, one);
+        const broken = db.query("PRAGMA foreign_key_check").all();
+        if (broken.length > 0) throw new Error(`the migration leaves ${broken.length} rows that refer to nothing`);
+        db.run("COMMIT");
+        return chosen.map((one) => one.id);
+      } catch (error) {
+        if (db.inTransaction) db.run("ROLLBACK");
+        throw error;
+      } finally {
+        if (noted) rmSync(note, { force: true });
+      }
+    });
+
+  return {
+    status: () => Promise.resolve().then(() => open((db) => compare(files, history(db)))),
+    up: (now, to, onWait) =>
+      Promise.resolve().then(() =>
+        migrate(
+          onWait,
+          (applied) => pendingOf(files, applied, failures, to),
+          (db, one) => {
+            for (const statement of one.up) db.run(statement);
+            const row = [one.id, one.sha256, now.getTime(), Number(one.additive)];
+            db.run("INSERT INTO schema_migrations VALUES (?, ?, ?, ?)", row);
+          },
+        ),
+      ),
+    down: (steps, onWait) =>
+      Promise.resolve().then(() =>
+        migrate(
+          onWait,
+          (applied) => lastOf(files, applied, failures, steps),
+          (db, one) => {
+            for (const statement of one.down) db.run(statement);
+            db.run("DELETE FROM schema_migrations WHERE id = ?", [one.id]);
+          },
+        ),
+      ),
+  };
+}

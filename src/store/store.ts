@@ -1,0 +1,90 @@
+import { auditEventReaders, auditEventWriters } from "./audit-events.ts";
+import type { Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
+import { jobReaders, jobWriters } from "./jobs.ts";
+import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
+import { roleReaders } from "./roles.ts";
+import { serverReaders, serverWriters } from "./servers.ts";
+import { sessionReaders, sessionWriters } from "./sessions.ts";
+import { signingKeyReaders, signingKeyWriters } from "./signing-keys.ts";
+import type { Tables } from "./tables.ts";
+import { userReaders, userWriters } from "./users.ts";
+
+const readersOf = (db: Db, tables: Tables) => ({
+  users: userReaders(db, tables),
+  roles: roleReaders(db, tables),
+  sessions: sessionReaders(db, tables),
+  refreshFamilies: refreshFamilyReaders(db, tables),
+  signingKeys: signingKeyReaders(db, tables),
+  auditEvents: auditEventReaders(db, tables),
+  jobs: jobReaders(db, tables),
+  servers: serverReaders(db, tables),
+});
+
+const writersOf = (db: Db, tables: Tables) => {
+  const readers = readersOf(db, tables);
+  return {
+    users: { ...readers.users, ...userWriters(db, tables) },
+    roles: readers.roles,
+    sessions: { ...readers.sessions, ...sessionWriters(db, tables) },
+    refreshFamilies: { ...readers.refreshFamilies, ...refreshFamilyWriters(db, tables) },
+    signingKeys: { ...readers.signingKeys, ...signingKeyWriters(db, tables) },
+    auditEvents: { ...readers.auditEvents, ...auditEventWriters(db, tables) },
+    jobs: { ...readers.jobs, ...jobWriters(db, tables) },
+    servers: { ...readers.servers, ...serverWriters(db, tables) },
+  };
+};
+
+/** What a write is given: every reader and every writer, inside one transaction. */
+export type Tx = ReturnType<typeof writersOf>;
+
+export type Store = ReturnType<typeof readersOf> & {
+  /**
+   * One transaction: what `work` reads still holds when it commits, and a throw takes everything back.
+   * Inside, await nothing but `tx`. A verdict that must stick is returned and thrown afterwards.
+   */
+  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** A lock of one job over all processes; `undefined` where another one holds it. */
+  lock(name: string): Promise<Release | undefined>;
+  /** In bytes. */
+  size(): Promise<number>;
+  readonly migrations: Migrations;
+  close(): Promise<void>;
+};
+
+/** The store on one database. The schema must be there: queries are prepared at once, so that each request is spared it. */
+export function createStore(dialect: Dialect): Store {
+  const { tables } = dialect;
+  // SQLite has one writing connection for good; Postgres brings another one for each transaction.
+  const prepared = new WeakMap<Db, Tx>();
+  const writers = (db: Db): Tx => {
+    const known = prepared.get(db) ?? writersOf(db, tables);
+    prepared.set(db, known);
+    return known;
+  };
+  return {
+    ...translated(readersOf(dialect.read, tables), dialect),
+    write: (work) => dialect.write((db) => work(writers(db))),
+    lock: (name) => dialect.lock(name),
+    size: () => dialect.size(),
+    migrations: dialect.migrations,
+    close: () => dialect.close(),
+  };
+}
+
+type Method = (...given: never[]) => Promise<unknown>;
+
+/** Lets every reader tell the database's own trouble as `unavailable`; inside a write the transaction does it. */
+function translated<R extends Record<string, Record<string, Method>>>(readers: R, dialect: Dialect): R {
+  const guard =
+    (method: Method): Method =>
+    (...given) =>
+      method(...given).catch((error: unknown) => {
+        throw dialect.translate(error);
+      });
+  return Object.fromEntries(
+    Object.entries(readers).map(([noun, methods]) => [
+      noun,
+      Object.fromEntries(Object.entries(methods).map(([name, method]) => [name, guard(method)])),
+    ]),
+  ) as R;
+}

@@ -1,0 +1,184 @@
+import { sql } from "drizzle-orm";
+import type { Kit } from "./dialects/sqlite-kit.ts";
+
+export const clientKinds = ["desktop", "mobile", "tablet", "tv", "bot", "program", "unknown"] as const;
+export const credentialKinds = ["tokens", "session"] as const;
+export const signingAlgorithms = ["ES256", "EdDSA", "RS256"] as const;
+export const keyStates = ["next", "active", "retiring", "retired"] as const;
+export const actorKinds = ["anonymous", "user", "operator", "job"] as const;
+
+/** Every table, once, for both dialects. */
+export function defineTables(k: Kit) {
+  const users = k.table(
+    "users",
+    {
+      id: k.text("id").primaryKey(),
+      /** As it was typed; `emailKey` is what is compared. */
+      email: k.text("email").notNull(),
+      emailKey: k.text("email_key").notNull(),
+      emailVerifiedAt: k.instant("email_verified_at"),
+      username: k.text("username"),
+      usernameKey: k.text("username_key"),
+      fullName: k.text("full_name"),
+      /** A PHC string, sealed under the server secret with the user's id (rule PW-7). */
+      passwordHash: k.text("password_hash"),
+      /** Moved on by whatever signs out everywhere: sessions of an older epoch are dead. */
+      epoch: k.count("epoch").notNull().default(0),
+      disabledAt: k.instant("disabled_at"),
+      createdAt: k.instant("created_at").notNull(),
+      updatedAt: k.instant("updated_at").notNull(),
+      lastLoginAt: k.instant("last_login_at"),
+    },
+    (t) => [k.uniqueIndex("users_email_key").on(t.emailKey), k.uniqueIndex("users_username_key").on(t.usernameKey)],
+  );
+
+  const roles = k.table("roles", {
+    name: k.text("name").primaryKey(),
+    description: k.text("description").notNull(),
+    permissions: k.json<readonly string[]>("permissions").notNull(),
+    createdAt: k.instant("created_at").notNull(),
+    updatedAt: k.instant("updated_at").notNull(),
+  });
+
+  const userRoles = k.table(
+    "user_roles",
+    {
+      userId: k
+        .text("user_id")
+        .notNull()
+        .references(() => users.id, { onDelete: "cascade" }),
+      role: k
+        .text("role")
+        .notNull()
+        .references(() => roles.name, { onDelete: "cascade" }),
+      grantedAt: k.instant("granted_at").notNull(),
+    },
+    (t) => [k.primaryKey({ columns: [t.userId, t.role] }), k.index("user_roles_role").on(t.role)],
+  );
+
+  /** One sign-in on one device. */
+  const sessions = k.table(
+    "sessions",
+    {
+      id: k.text("id").primaryKey(),
+      userId: k
+        .text("user_id")
+        .notNull()
+        .references(() => users.id, { onDelete: "cascade" }),
+      credential: k.word("credential", credentialKinds).notNull(),
+      /** SHA-256 of the session token's secret; sessions with refresh tokens have none. */
+      secretHash: k.text("secret_hash"),
+      epoch: k.count("epoch").notNull(),
+      createdAt: k.instant("created_at").notNull(),
+      authenticatedAt: k.instant("authenticated_at").notNull(),
+      lastSeenAt: k.instant("last_seen_at").notNull(),
+      /** When it ends if it rests. Never later than `expiresAt`, so this alone says whether it has expired. */
+      idleExpiresAt: k.instant("idle_expires_at").notNull(),
+      /** When it ends however busy it is. Nothing moves it. */
+      expiresAt: k.instant("expires_at").notNull(),
+      ip: k.text("ip"),
+      userAgent: k.text("user_agent"),
+      browser: k.text("browser"),
+      os: k.text("os"),
+      clientKind: k.word("client_kind", clientKinds).notNull(),
+      revokedAt: k.instant("revoked_at"),
+      revokeReason: k.text("revoke_reason"),
+    },
+    (t) => [k.index("sessions_user").on(t.userId, t.id), k.index("sessions_idle_expires").on(t.idleExpiresAt)],
+  );
+
+  /** All refresh tokens of a session, as one counter: nothing of a token is stored. */
+  const refreshFamilies = k.table(
+    "refresh_families",
+    {
+      id: k.text("id").primaryKey(),
+      sessionId: k
+        .text("session_id")
+        .notNull()
+        .references(() => sessions.id, { onDelete: "cascade" }),
+      clientId: k.text("client_id").notNull(),
+      /** Half of the MAC key: the other half is the server secret, so neither alone makes a token. */
+      nonce: k.text("nonce").notNull(),
+      generation: k.count("generation").notNull().default(1),
+      rotatedAt: k.instant("rotated_at"),
+      retries: k.count("retries").notNull().default(0),
+      lateRetriedAt: k.instant("late_retried_at"),
+      createdAt: k.instant("created_at").notNull(),
+    },
+    (t) => [k.index("refresh_families_session").on(t.sessionId)],
+  );
+
+  const signingKeys = k.table(
+    "signing_keys",
+    {
+      kid: k.text("kid").primaryKey(),
+      algorithm: k.word("algorithm", signingAlgorithms).notNull(),
+      state: k.word("state", keyStates).notNull(),
+      publicJwk: k.json<Record<string, string>>("public_jwk").notNull(),
+      /** The private JWK, sealed under the server secret. Erased when the key is retired. */
+      privateJwk: k.text("private_jwk"),
+      publishedAt: k.instant("published_at").notNull(),
+      activatedAt: k.instant("activated_at"),
+      /** When the last token that it signed has expired; known once it signs no more. */
+      retiresAt: k.instant("retires_at"),
+      retiredAt: k.instant("retired_at"),
+    },
+    (t) => [
+      // Two processes that rotate at once cannot end with two keys of one role (rule TK-6).
+      k.uniqueIndex("signing_keys_one_active").on(t.algorithm).where(sql`state = 'active'`),
+      k.uniqueIndex("signing_keys_one_next").on(t.algorithm).where(sql`state = 'next'`),
+    ],
+  );
+
+  /** What happened: written in the same transaction as the deed. */
+  const auditEvents = k.table(
+    "audit_events",
+    {
+      id: k.text("id").primaryKey(),
+      at: k.instant("at").notNull(),
+      action: k.text("action").notNull(),
+      actorKind: k.word("actor_kind", actorKinds).notNull(),
+      /** A user's id, `<os user>@<host>`, or a job's name. */
+      actor: k.text("actor"),
+      /** The user that it was done to or by. No foreign key: the record outlives the person. */
+      userId: k.text("user_id"),
+      sessionId: k.text("session_id"),
+      ip: k.text("ip"),
+      userAgent: k.text("user_agent"),
+      requestId: k.text("request_id"),
+      reason: k.text("reason"),
+      particulars: k.json<Readonly<Record<string, string | number | boolean | null>>>("particulars"),
+    },
+    (t) => [k.index("audit_events_user").on(t.userId, t.id), k.index("audit_events_at").on(t.at)],
+  );
+
+  /** When each job last succeeded. */
+  const jobs = k.table("jobs", {
+    name: k.text("name").primaryKey(),
+    succeededAt: k.instant("succeeded_at").notNull(),
+    summary: k.json<Readonly<Record<string, number>>>("summary").notNull(),
+  });
+
+  /** One row for each running server: proves that writing works, and who is there. */
+  const servers = k.table("servers", {
+    id: k.text("id").primaryKey(),
+    host: k.text("host").notNull(),
+    version: k.text("version").notNull(),
+    startedAt: k.instant("started_at").notNull(),
+    seenAt: k.instant("seen_at").notNull(),
+  });
+
+  return { users, roles, userRoles, sessions, refreshFamilies, signingKeys, auditEvents, jobs, servers };
+}
+
+export type Tables = ReturnType<typeof defineTables>;
+
+export type User = Tables["users"]["$inferSelect"];
+export type Session = Tables["sessions"]["$inferSelect"];
+export type RefreshFamily = Tables["refreshFamilies"]["$inferSelect"];
+export type SigningKey = Tables["signingKeys"]["$inferSelect"];
+export type AuditEvent = Tables["auditEvents"]["$inferSelect"];
+
+export type ClientKind = (typeof clientKinds)[number];
+export type CredentialKind = (typeof credentialKinds)[number];
+export type SigningAlgorithm = (typeof signingAlgorithms)[number];
