@@ -1,0 +1,99 @@
+import { type JWTHeaderParameters, errors as jose, jwtVerify, SignJWT } from "jose";
+import type { Session } from "../store/tables.ts";
+import type { Core } from "./core.ts";
+import { clockSkew, currentKeys, verifyingKey } from "./signing-keys.ts";
+
+/** The client of those who sign in here directly, not through OAuth (RFC 9068, section 2.2). */
+export const firstPartyClient = "first-party";
+
+/** A longer text is no token of ours, and is not even decoded. */
+const longestToken = 8 * 1024;
+
+export type AccessClaims = {
+  readonly userId: string;
+  readonly sessionId: string;
+  readonly tokenId: string;
+  readonly expiresAt: Date;
+};
+
+export type Grants = { readonly roles: readonly string[]; readonly permissions: readonly string[] };
+
+/**
+ * A signed access token (RFC 9068) of a session. Up to 5 % of its life are taken off at random, so that the
+ * tabs of a browser do not all refresh in the same second; it never outlives the session.
+ */
+export async function issueAccessToken(core: Core, session: Session, grants: Grants) {
+  const { signing } = await currentKeys(core);
+  const now = core.clock.now();
+  const issuedAt = Math.floor(now.getTime() / 1000);
+  const [chance = 0] = core.random.bytes(1);
+  const life = Math.floor((core.settings.ACCESS_TOKEN_TTL / 1000) * (1 - 0.05 * (chance / 255)));
+  const expiresAt = Math.min(issuedAt + life, Math.floor(session.expiresAt.getTime() / 1000));
+  const token = await new SignJWT({
+    sid: session.id,
+    client_id: firstPartyClient,
+    roles: grants.roles,
+    scope: grants.permissions.join(" "),
+  })
+    .setProtectedHeader({ alg: signing.algorithm, kid: signing.kid, typ: "at+jwt" })
+    .setIssuer(core.settings.PUBLIC_URL)
+    .setAudience(core.settings.TOKEN_AUDIENCE)
+    .setSubject(session.userId)
+    .setIssuedAt(issuedAt)
+    .setNotBefore(issuedAt)
+    .setExpirationTime(expiresAt)
+    .setJti(core.random.id(now))
+    .sign(signing.key);
+  return { token, expiresIn: expiresAt - issuedAt };
+}
+
+/** Header members that would let a token choose its own key (RFC 8725, section 3.10), or ask for what we do not know. */
+const foreignMembers = ["jwk", "jku", "x5u", "x5c", "crit", "b64"] as const;
+
+/**
+ * What a token says, once its signature, algorithm, type, issuer, audience and time are right; else
+ * `undefined`, never a throw for whatever was sent. That its session lives is for the caller to ask.
+ * @param options.expired takes a token whose time is over as well: for signing out, which grants nothing
+ */
+export async function verifyAccessToken(
+  core: Core,
+  token: string,
+  options = { expired: false },
+): Promise<AccessClaims | undefined> {
+  if (token.length > longestToken || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return undefined;
+  const signature = token.slice(token.lastIndexOf(".") + 1);
+  // One spelling of a signature: base64url leaves bits over that a decoder would ignore.
+  if (Buffer.from(signature, "base64url").toString("base64url") !== signature) return undefined;
+  const now = core.clock.now();
+  try {
+    const { payload } = await jwtVerify(token, (header) => keyFor(core, header), {
+      algorithms: ["ES256", "EdDSA", "RS256"],
+      typ: "at+jwt",
+      issuer: core.settings.PUBLIC_URL,
+      audience: core.settings.TOKEN_AUDIENCE,
+      requiredClaims: ["exp", "iat", "sub", "jti", "sid"],
+      currentDate: now,
+      clockTolerance: options.expired ? Number.MAX_SAFE_INTEGER : clockSkew / 1000,
+    });
+    const { sub, sid, jti, exp } = payload;
+    if (typeof sub !== "string" || typeof sid !== "string" || typeof jti !== "string" || typeof exp !== "number")
+      return undefined;
+    const expiresAt = new Date(exp * 1000);
+    // The tolerance is for what another machine's clock wrote into `nbf` and `iat`, not a longer life.
+    if (!options.expired && expiresAt <= now) return undefined;
+    return { userId: sub, sessionId: sid, tokenId: jti, expiresAt };
+  } catch (error) {
+    if (error instanceof jose.JOSEError || error instanceof TypeError || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** The key of the token's `kid`, for its own algorithm alone: the header chooses neither (RFC 8725, section 3.1). */
+async function keyFor(core: Core, header: JWTHeaderParameters) {
+  const known =
+    typeof header.kid === "string" && !foreignMembers.some((name) => name in header)
+      ? await verifyingKey(core, header.kid)
+      : undefined;
+  if (!known || known.algorithm !== header.alg) throw new jose.JWSInvalid("no such key");
+  return known.key;
+}

@@ -1,0 +1,43 @@
+import type { Config } from "../config.ts";
+import type { Store } from "../store/store.ts";
+import type { Hashing } from "./hashing.ts";
+import type { Keyring } from "./secrets.ts";
+import type { KeyCache } from "./signing-keys.ts";
+
+/** Time, injected: tests move it by hand. */
+export type Clock = {
+  now(): Date;
+  /** Calls `then` after so many milliseconds, unless the answer is called first. */
+  after(milliseconds: number, then: () => void): () => void;
+};
+
+/** Chance, injected. */
+export type Random = {
+  bytes(length: number): Uint8Array;
+  /** A UUIDv7 (RFC 9562, section 5.7): sorted by the time of its making. */
+  id(now: Date): string;
+};
+
+export type Fields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
+/** One line for each event. Fields hold ids and numbers, never input, credentials or messages of a driver. */
+export type Log = {
+  debug(event: string, fields?: Fields): void;
+  info(event: string, fields?: Fields): void;
+  warn(event: string, fields?: Fields): void;
+  /** The cause goes to the log, with its stack, and nowhere else. */
+  error(event: string, fields?: Fields, cause?: unknown): void;
+};
+
+/** What every act is given: the settings, what is remembered, and the world. */
+export type Core = {
+  readonly settings: Config;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly keyring: Keyring;
+  readonly hashing: Hashing;
+  readonly keyCache: KeyCache;
+  close(): Promise<void>;
+};

@@ -1,0 +1,172 @@
+/**
+ * Argon2id behind a bounded queue (rules PW-1 and PW-5): a flood of sign-ins can occupy neither more memory than
+ * `concurrency` hashes take, nor more patience than `maxWait`.
+ */
+import type { Clock } from "./core.ts";
+import { DomainError, fail } from "./errors.ts";
+import { fitsPasswordBytes, maxPasswordBytes, normalizePassword } from "./password-policy.ts";
+
+export type HashingOptions = {
+  /** KiB: the setting ARGON2_MEMORY_KIB. */
+  readonly memoryCost: number;
+  /** Passes: the setting ARGON2_TIME_COST. */
+  readonly timeCost: number;
+  /** How many hashes are computed at the same time. Bun's pool of threads also serves files and DNS. */
+  readonly concurrency: number;
+  /** How many may wait for their turn. */
+  readonly queue: number;
+  /** How long one may wait, in milliseconds. */
+  readonly maxWait?: number;
+};
+
+/** Every promise here may also fail with `overloaded`, or with the signal's reason once its signal is aborted while it waits. */
+export type Hashing = {
+  /** A PHC string of the password. The policy has passed it before: an empty or oversized one is a defect. */
+  hash(password: string, signal?: AbortSignal): Promise<string>;
+  /** Whether the password is the one that was hashed. False, without work, for a password over 1024 bytes and for a stored text that is no argon2 string of bounded cost. */
+  verify(password: string, phc: string, signal?: AbortSignal): Promise<boolean>;
+  /** Whether a hash was made with other parameters than those of today. */
+  needsRehash(phc: string): boolean;
+  /** A hash that no password fits, to verify against where there is no user: so that both cost the same (rule PW-4). Made once. */
+  dummyHash(): Promise<string>;
+  readonly waiting: number;
+  readonly running: number;
+};
+
+export function createHashing(options: HashingOptions, clock: Clock): Hashing {
+  const { memoryCost, timeCost } = options;
+  const turns = createTurns({ maxWait: 2000, ...options }, clock);
+  const compute = (text: string, signal?: AbortSignal) =>
+    turns.take(() => Bun.password.hash(text, { algorithm: "argon2id", memoryCost, timeCost }), signal);
+  let dummy: Promise<string> | undefined;
+
+  return {
+    async hash(password, signal) {
+      const normal = fitsPasswordBytes(password) ? normalizePassword(password) : "";
+      if (normal === "" || !fitsPasswordBytes(normal))
+        throw new RangeError("The policy lets no such password through.");
+      return await compute(normal, signal);
+    },
+
+    async verify(password, phc, signal) {
+      const cost = parseCost(phc);
+      if (!cost || !isBearable(cost, memoryCost) || !fitsPasswordBytes(password)) return false;
+      const normal = normalizePassword(password);
+      return fitsPasswordBytes(normal) && (await turns.take(() => compare(normal, phc), signal));
+    },
+
+    needsRehash(phc) {
+      const cost = parseCost(phc);
+      return cost?.variant !== "id" || cost.memory !== memoryCost || cost.passes !== timeCost || cost.lanes !== 1;
+    },
+
+    dummyHash() {
+      // Longer than any password that `verify` looks at, so nobody can know it.
+      dummy ??= compute("x".repeat(maxPasswordBytes + 1)).catch((error: unknown) => {
+        dummy = undefined;
+        throw error;
+      });
+      return dummy;
+    },
+
+    get waiting() {
+      return turns.waiting;
+    },
+    get running() {
+      return turns.running;
+    },
+  };
+}
+
+type Cost = { readonly variant: string; readonly memory: number; readonly passes: number; readonly lanes: number };
+
+/** Reads an argon2 string of version 1.3 with salt and hash of the usual lengths (RFC 9106, section 3.1, in the PHC string format). */
+function parseCost(phc: string): Cost | undefined {
+  const [, variant, memory, passes, lanes] =
+    /^\$argon2(id|i|d)\$v=19\$m=(\d{1,7}),t=(\d{1,3}),p=(\d{1,3})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,171}$/.exec(
+      phc,
+    ) ?? [];
+  return variant ? { variant, memory: Number(memory), passes: Number(passes), lanes: Number(lanes) } : undefined;
+}
+
+/** No stored row may stall the server. What the operator chose for new hashes is bearable by definition. */
+function isBearable({ memory, passes, lanes }: Cost, memoryCost: number): boolean {
+  return memory <= Math.max(262_144, memoryCost) && passes >= 1 && passes <= 10 && lanes >= 1 && lanes <= 4;
+}
+
+/** Bun throws where a hash cannot be read, which is no match; anything else that it throws is a defect. */
+async function compare(normal: string, phc: string): Promise<boolean> {
+  try {
+    return await Bun.password.verify(normal, phc);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && String(error.code).startsWith("PASSWORD_")) return false;
+    throw error;
+  }
+}
+
+/** A fair semaphore: first come, first served; a slot is free only while nobody waits. */
+function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, clock: Clock) {
+  const waiting = new Set<() => void>();
+  let running = 0;
+  /** How long one turn takes, in milliseconds: a moving mean over about the last eight. */
+  let typical = 50;
+
+  const overloaded = () => {
+    const drained = ((waiting.size + running) * typical) / concurrency;
+    return { retryAfter: Math.min(60, Math.max(1, Math.ceil(drained / 1000))) };
+  };
+
+  async function enter(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (running < concurrency) {
+      running++;
+      return;
+    }
+    if (waiting.size >= queue) fail("overloaded", overloaded());
+    const turn = Promise.withResolvers<void>();
+    const giveUp = (reason: unknown) => {
+      leaveQueue();
+      turn.reject(reason);
+    };
+    const begin = () => {
+      leaveQueue();
+      turn.resolve();
+    };
+    const onAbort = () => giveUp(signal?.reason);
+    const stopTimer = clock.after(maxWait, () => giveUp(new DomainError("overloaded", overloaded())));
+    const leaveQueue = () => {
+      waiting.delete(begin);
+      stopTimer();
+      signal?.removeEventListener("abort", onAbort);
+    };
+    waiting.add(begin);
+    signal?.addEventListener("abort", onAbort);
+    await turn.promise;
+  }
+
+  /** Hands the slot to whoever has waited longest. */
+  function leave(): void {
+    const [next] = waiting;
+    if (next) next();
+    else running--;
+  }
+
+  return {
+    async take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+      await enter(signal);
+      const began = clock.now().getTime();
+      try {
+        return await work();
+      } finally {
+        typical += (Math.max(0, clock.now().getTime() - began) - typical) / 8;
+        leave();
+      }
+    },
+    get waiting() {
+      return waiting.size;
+    },
+    get running() {
+      return running;
+    },
+  };
+}

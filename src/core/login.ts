@@ -1,0 +1,102 @@
+import type { Standing } from "../store/sessions.ts";
+import type { CredentialKind, User } from "../store/tables.ts";
+import { verifyAccessToken } from "./access-tokens.ts";
+import { type Actor, clientOf } from "./actors.ts";
+import { record } from "./audit.ts";
+import type { Core } from "./core.ts";
+import { type Credentials, secondsUntil, tokenCredentials } from "./credentials.ts";
+import { fail } from "./errors.ts";
+import { identifierKey } from "./identifiers.ts";
+import { hashPassword, isCurrentHash, verifyPassword } from "./passwords.ts";
+import { refreshToken, sessionOfRefreshToken, startFamily } from "./refresh-tokens.ts";
+import { grantsOf } from "./roles.ts";
+import { revoke, sessionOfToken, startSession } from "./sessions.ts";
+
+/**
+ * Signs in by address or user name. Fails with `invalid_credentials` whatever the cause, after the same work:
+ * an unknown user, a disabled one, one without a password and a wrong password cost one verification each
+ * (ASVS 5.0, 6.3.8).
+ */
+export async function login(
+  core: Core,
+  by: Actor,
+  input: { identifier: string; password: string; credential: CredentialKind },
+): Promise<Credentials> {
+  const user = await findByIdentifier(core, input.identifier);
+  const right = await verifyPassword(core, user, input.password);
+  const refusal = !user ? "unknown-user" : !right ? "wrong-password" : user.disabledAt ? "disabled" : undefined;
+  if (!user || refusal) {
+    await core.store.write((tx) =>
+      record(core, tx, by, {
+        action: "login.failed",
+        ...(user && { userId: user.id }),
+        reason: refusal ?? "unknown-user",
+      }),
+    );
+    return fail("invalid_credentials");
+  }
+  const rehashed = isCurrentHash(core, user) ? undefined : await hashPassword(core, user.id, input.password);
+
+  const started = await core.store.write(async (tx) => {
+    const now = core.clock.now();
+    // The password was right a moment ago; it must still be the one that the user has now.
+    const change = { lastLoginAt: now, ...(rehashed && { passwordHash: rehashed }) };
+    const epoch = user.passwordHash === null ? undefined : await tx.users.noteLogin(user.id, user.passwordHash, change);
+    if (epoch === undefined) return undefined;
+    const fresh = { ...user, ...change, epoch };
+    const { session, token } = await startSession(core, tx, clientOf(by), fresh, input.credential);
+    const family = input.credential === "tokens" ? await startFamily(core, tx, session) : undefined;
+    const { roles, permissions } = await grantsOf(tx, user.id);
+    await record(core, tx, by, { action: "login.succeeded", userId: user.id, sessionId: session.id });
+    const standing: Standing = { session, user: fresh, roles };
+    return { standing, token, family, permissions };
+  });
+  if (!started) return fail("invalid_credentials");
+
+  const { standing, token, family, permissions } = started;
+  const { idleExpiresAt } = standing.session;
+  if (family) {
+    return await tokenCredentials(core, standing, {
+      permissions,
+      idleExpiresAt,
+      refreshToken: refreshToken(core, family, family.generation),
+    });
+  }
+  if (!token) throw new Error("a session without a token");
+  return {
+    credential: "session",
+    standing,
+    sessionToken: token,
+    expiresIn: secondsUntil(idleExpiresAt, core.clock.now()),
+  };
+}
+
+async function findByIdentifier(core: Core, identifier: string): Promise<User | undefined> {
+  const key = identifierKey(identifier);
+  if (!key) return undefined;
+  return "emailKey" in key
+    ? await core.store.users.byEmailKey(key.emailKey)
+    : await core.store.users.byUsernameKey(key.usernameKey);
+}
+
+/**
+ * Ends the sessions behind any handles: session tokens, access tokens (expired ones too) and refresh tokens.
+ * What is no handle of ours, or of a session that is gone, changes nothing: signing out never fails for that.
+ */
+export async function signOut(core: Core, by: Actor, handles: readonly string[]): Promise<void> {
+  const ids = await Promise.all(handles.map((handle) => sessionOfHandle(core, handle)));
+  const known = [...new Set(ids.filter((id) => id !== undefined))];
+  if (known.length === 0) return;
+  await core.store.write(async (tx) => {
+    for (const id of known) {
+      const session = await tx.sessions.byId(id);
+      if (session) await revoke(core, tx, by, [session], "logout");
+    }
+  });
+}
+
+async function sessionOfHandle(core: Core, handle: string): Promise<string | undefined> {
+  if (handle.startsWith("st_")) return sessionOfToken(core, handle)?.id;
+  if (handle.startsWith("rt1.")) return await sessionOfRefreshToken(core, handle);
+  return (await verifyAccessToken(core, handle, { expired: true }))?.sessionId;
+}

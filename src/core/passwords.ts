@@ -1,0 +1,30 @@
+import type { User } from "../store/tables.ts";
+import type { Core } from "./core.ts";
+import { fail } from "./errors.ts";
+import { newestVersion, open, seal, sealedBy } from "./secrets.ts";
+
+/** The stored form of a password: argon2id of its normalised form, sealed for this user (rules PW-1, PW-7). */
+export async function hashPassword(core: Core, userId: string, password: string): Promise<string> {
+  const hash = await core.hashing.hash(password);
+  return seal(core.keyring, core.random, "password-hash", hash, userId);
+}
+
+/**
+ * Whether the password is the user's. A user who is unknown or has no password costs one verification as
+ * well, against a hash that nothing matches (rule PW-4).
+ */
+export async function verifyPassword(core: Core, user: User | undefined, password: string): Promise<boolean> {
+  const stored = user?.passwordHash ? openHash(core, user.id, user.passwordHash) : undefined;
+  const right = await core.hashing.verify(password, stored ?? (await core.hashing.dummyHash()));
+  return stored !== undefined && right;
+}
+
+/** Whether a stored hash has the parameters and the secret that a new one would get. */
+export function isCurrentHash(core: Core, user: User): boolean {
+  if (!user.passwordHash) return false;
+  const fresh = sealedBy(user.passwordHash) === newestVersion(core.keyring);
+  return fresh && !core.hashing.needsRehash(openHash(core, user.id, user.passwordHash));
+}
+
+const openHash = (core: Core, userId: string, sealed: string): string =>
+  open(core.keyring, "password-hash", sealed, userId) ?? fail("secret_mismatch");

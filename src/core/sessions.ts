@@ -1,0 +1,239 @@
+import type { SessionFilter, Standing } from "../store/sessions.ts";
+import type { Tx } from "../store/store.ts";
+import type { CredentialKind, Session, User } from "../store/tables.ts";
+import { verifyAccessToken } from "./access-tokens.ts";
+import type { Actor, Client, UserActor } from "./actors.ts";
+import { record } from "./audit.ts";
+import type { Core } from "./core.ts";
+import { describeDevice, sameClient } from "./devices.ts";
+import { fail } from "./errors.ts";
+import { mintSecret, sameText, sha256, sign, verify } from "./secrets.ts";
+
+/** Who is signed in, and the actor that the request's acts are done by. */
+export type Principal = Standing & { readonly by: UserActor };
+
+export type RevokeReason =
+  | "logout"
+  | "revoked-by-user"
+  | "revoked-by-operator"
+  | "refresh-token-reused"
+  | "refresh-generation-ahead"
+  | "another-client";
+
+/** Each use moves the idle limit on, but it is written at most so often, in milliseconds. */
+const touchInterval = 60_000;
+
+const tokenPrefix = "st_";
+
+export function idleTtl(core: Core, credential: CredentialKind): number {
+  return credential === "tokens" ? core.settings.REFRESH_TOKEN_TTL : core.settings.SESSION_IDLE_TTL;
+}
+
+const absoluteTtl = (core: Core, credential: CredentialKind): number =>
+  credential === "tokens" ? core.settings.REFRESH_ABSOLUTE_TTL : core.settings.SESSION_ABSOLUTE_TTL;
+
+const idleLimit = (core: Core, credential: CredentialKind, expiresAt: Date, now: Date): Date =>
+  new Date(Math.min(now.getTime() + idleTtl(core, credential), expiresAt.getTime()));
+
+/** Begins a session: always a new one, with new secrets (ASVS 5.0, 7.2.4). */
+export async function startSession(
+  core: Core,
+  tx: Tx,
+  client: Client,
+  user: User,
+  credential: CredentialKind,
+): Promise<{ session: Session; token: string | null }> {
+  const now = core.clock.now();
+  const id = core.random.id(now);
+  const device = describeDevice(client.userAgent);
+  const expiresAt = new Date(now.getTime() + absoluteTtl(core, credential));
+  const secret = credential === "session" ? mintSecret(core.random) : null;
+  const session: Session = {
+    id,
+    userId: user.id,
+    credential,
+    secretHash: secret && sha256(secret),
+    epoch: user.epoch,
+    createdAt: now,
+    authenticatedAt: now,
+    lastSeenAt: now,
+    idleExpiresAt: idleLimit(core, credential, expiresAt, now),
+    expiresAt,
+    ip: client.ip,
+    userAgent: client.userAgent?.slice(0, 512) ?? null,
+    browser: device.browser,
+    os: device.os,
+    clientKind: device.kind,
+    revokedAt: null,
+    revokeReason: null,
+  };
+  await tx.sessions.insert(session);
+  const signed = `${id}.${secret}`;
+  return { session, token: secret && `${tokenPrefix}${signed}.${sign(core.keyring, "session-token", signed)}` };
+}
+
+/** Whether a session counts: neither revoked, nor past a limit, nor signed out everywhere, and its user active. */
+export const isAlive = (session: Session, user: User, now: Date): boolean =>
+  session.revokedAt === null && session.idleExpiresAt > now && session.epoch === user.epoch && user.disabledAt === null;
+
+/** Whether a session was given to this client, as far as SESSION_BINDING wants to know. */
+export function clientFits(core: Core, session: Session, client: Client): boolean {
+  const binding = core.settings.SESSION_BINDING;
+  return binding === "off" || sameClient(binding === "ua-strict" ? binding : "ua-family", session, client.userAgent);
+}
+
+/** Moves the idle limit on; what it is now. */
+export async function touchSession(core: Core, tx: Tx, session: Session, client: Client): Promise<Date> {
+  const now = core.clock.now();
+  const idleExpiresAt = idleLimit(core, session.credential, session.expiresAt, now);
+  await tx.sessions.touch(session.id, now, idleExpiresAt, client.ip ?? session.ip);
+  return idleExpiresAt;
+}
+
+/** Whether the use of a session has to be written: once a minute, or oftener where it may rest only briefly. */
+export const needsTouch = (core: Core, session: Session, now: Date): boolean =>
+  now.getTime() - session.lastSeenAt.getTime() >= Math.min(touchInterval, idleTtl(core, session.credential) / 4);
+
+/**
+ * The signature is checked before the database is asked, so that a forged token costs no look-up.
+ * `undefined` where the text is no session token of ours.
+ */
+export function sessionOfToken(core: Core, token: string): { id: string; secret: string } | undefined {
+  const [, signed, id, secret, signature] = /^st_(([\w-]{1,64})\.([\w-]{43}))\.([\w-]{43})$/.exec(token) ?? [];
+  const genuine = signed && id && secret && signature && verify(core.keyring, "session-token", signed, signature);
+  return genuine ? { id, secret } : undefined;
+}
+
+/**
+ * Who presents this credential: a session token or an access token. The session behind it is asked for every
+ * time, so that what was revoked is dead with the next request. Fails with `unauthenticated`, or with
+ * `session_hijack_suspected` where the session was given to another client: then it is revoked, for good.
+ */
+export async function authenticate(core: Core, token: string, client: Client): Promise<Principal> {
+  const now = core.clock.now();
+  const standing = token.startsWith(tokenPrefix)
+    ? await standingOfSessionToken(core, token)
+    : await standingOfAccessToken(core, token);
+  if (!standing || !isAlive(standing.session, standing.user, now)) return fail("unauthenticated");
+  const { session, user } = standing;
+  const by: UserActor = { kind: "user", userId: user.id, session, client };
+  if (!clientFits(core, session, client)) await suspectHijack(core, by);
+  if (needsTouch(core, session, now)) {
+    // A check that only reads goes on where nothing can be written.
+    await core.store
+      .write((tx) => touchSession(core, tx, session, client))
+      .catch((error: unknown) => core.log.error("session_touch_failed", { session_id: session.id }, error));
+  }
+  return { ...standing, by };
+}
+
+async function standingOfSessionToken(core: Core, token: string): Promise<Standing | undefined> {
+  const presented = sessionOfToken(core, token);
+  const standing = presented && (await core.store.sessions.standing(presented.id));
+  const hash = standing?.session.secretHash;
+  return presented && hash && sameText(sha256(presented.secret), hash) ? standing : undefined;
+}
+
+async function standingOfAccessToken(core: Core, token: string): Promise<Standing | undefined> {
+  const claims = await verifyAccessToken(core, token);
+  const standing = claims && (await core.store.sessions.standing(claims.sessionId));
+  return standing?.user.id === claims?.userId ? standing : undefined;
+}
+
+async function suspectHijack(core: Core, by: UserActor): Promise<void> {
+  const observed = core.settings.SESSION_BINDING === "observe";
+  await core.store.write((tx) => recordAnotherClient(core, tx, by, observed));
+  if (!observed) fail("session_hijack_suspected");
+}
+
+/** The session came from another client than it was given to: revoked, unless it is only observed. */
+export async function recordAnotherClient(core: Core, tx: Tx, by: UserActor, observed: boolean): Promise<void> {
+  const { session } = by;
+  const particulars = { browser: session.browser, os: session.os };
+  await record(core, tx, by, {
+    action: "session.client_changed",
+    userId: by.userId,
+    sessionId: session.id,
+    particulars,
+  });
+  if (!observed) await revoke(core, tx, by, [session], "another-client");
+}
+
+/** Ends sessions. Those that had ended already stay as they were. Answers the ids of the others. */
+export async function revoke(
+  core: Core,
+  tx: Tx,
+  by: Actor,
+  sessions: ReadonlyArray<Pick<Session, "id" | "userId">>,
+  reason: RevokeReason,
+): Promise<string[]> {
+  const ended = await tx.sessions.revoke(
+    sessions.map((one) => one.id),
+    core.clock.now(),
+    reason,
+  );
+  for (const { id, userId } of sessions) {
+    if (ended.includes(id))
+      await record(core, tx, by, { action: "session.revoked", userId, sessionId: id, particulars: { why: reason } });
+  }
+  return ended;
+}
+
+/** Signs a user out everywhere, in one row: every session of an older epoch is dead. Answers how many were alive. */
+export async function signOutEverywhere(core: Core, by: Actor, userId: string): Promise<number> {
+  return await core.store.write(async (tx) => {
+    const alive = await tx.sessions.ofUser(userId, core.clock.now());
+    await endAllSessions(core, tx, by, userId);
+    return alive.length;
+  });
+}
+
+export async function endAllSessions(core: Core, tx: Tx, by: Actor, userId: string): Promise<number> {
+  const epoch = await tx.users.advanceEpoch(userId);
+  await record(core, tx, by, { action: "session.all_revoked", userId, particulars: { epoch } });
+  return epoch;
+}
+
+/** The live sessions of a user, newest first. */
+export const listSessions = async (core: Core, userId: string): Promise<Session[]> =>
+  await core.store.sessions.ofUser(userId, core.clock.now());
+
+/** Ends one of the actor's own sessions; those of others are as unknown as those that never were. */
+export async function revokeOwnSession(core: Core, by: UserActor, id: string): Promise<void> {
+  const found = await core.store.write(async (tx) => {
+    const session = await tx.sessions.byId(id);
+    if (session?.userId !== by.userId) return false;
+    await revoke(core, tx, by, [session], "revoked-by-user");
+    return true;
+  });
+  if (!found) fail("not_found");
+}
+
+/** One session of anybody, for operators. */
+export async function getSession(core: Core, id: string): Promise<Standing> {
+  return (
+    (await core.store.sessions.standing(id)) ??
+    fail("not_found", { detail: "No session has this id; `authctl session list` shows them." })
+  );
+}
+
+/** Sessions of anybody, a page at a time, to the end. */
+export async function* pagesOfSessions(core: Core, filter: SessionFilter) {
+  for (let after: string | undefined; ; ) {
+    const page = await core.store.sessions.page(filter, 200, after);
+    if (page.length > 0) yield page;
+    after = page.at(-1)?.session.id;
+    if (page.length < 200) return;
+  }
+}
+
+export const countSessions = async (core: Core, filter: SessionFilter) => await core.store.sessions.count(filter);
+
+/** Ends sessions of anybody, for operators; each batch is a transaction of its own. Answers how many were alive. */
+export async function revokeSessions(
+  core: Core,
+  by: Actor,
+  sessions: ReadonlyArray<Pick<Session, "id" | "userId">>,
+): Promise<number> {
+  return await core.store.write(async (tx) => (await revoke(core, tx, by, sessions, "revoked-by-operator")).length);
+}
