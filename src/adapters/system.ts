@@ -1,0 +1,16 @@
+import type { Clock, Random } from "../core/core.ts";
+
+/** The only place that asks the machine for the time. */
+export const systemClock: Clock = {
+  now: () => new Date(),
+  after: (milliseconds, then) => {
+    const timer = setTimeout(then, milliseconds);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** The only place that asks the machine for chance. */
+export const systemRandom: Random = {
+  bytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  id: (now) => Bun.randomUUIDv7("hex", now),
+};

@@ -1,0 +1,227 @@
+/** The composition root: from settings to a core. The one file that knows every room but the doors. */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { createLog } from "./adapters/log.ts";
+import { systemClock, systemRandom } from "./adapters/system.ts";
+import { type Config, loadConfig } from "./config.ts";
+import type { Clock, Core, Log, Random } from "./core/core.ts";
+import { DomainError, fail } from "./core/errors.ts";
+import { createHashing } from "./core/hashing.ts";
+import { createKeyring } from "./core/secrets.ts";
+import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
+import { serverJob } from "./core/upkeep.ts";
+import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
+import { openSqlite } from "./store/dialects/sqlite.ts";
+import { createStore } from "./store/store.ts";
+
+export type Place = {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly envFile?: string;
+};
+
+export type Opening = Place & {
+  /** `serve` and `init` make what is missing; a command does so only in development, where nothing is there yet. */
+  readonly purpose: "serve" | "command";
+  /** Whether pending migrations are applied, or refused with the command to type. A server on SQLite applies them by default. */
+  readonly migrate?: "auto" | "check";
+  /** Is told what was made, a sentence at a time. */
+  readonly onMade?: (what: string) => void;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly log?: Log;
+};
+
+/** What the store needs of the catalogue of failures. */
+const failures: Failures = {
+  unavailable: (cause) => new DomainError("unavailable", { retryAfter: 1, cause }),
+  irreversible: (migration) =>
+    new DomainError("irreversible_migration", {
+      detail: `${migration} has no way back. Restore a backup that was made before it.`,
+    }),
+  altered: (migration) =>
+    new DomainError("migration_altered", {
+      detail: `${migration} is not as it was when it was applied. Put the file back, and write the change as a new migration.`,
+    }),
+};
+
+/** The settings, or `config_invalid` with every problem. */
+export function settle(place: Place): Config {
+  const { config, problems } = loadConfig(place.env, place);
+  if (problems.length === 0) return config;
+  return fail("config_invalid", { errors: problems.map(({ name, message }) => ({ path: name, message })) });
+}
+
+/** The embedded database's file; none where the database is a server of its own. */
+const databaseFile = ({ DATABASE_URL }: Config, cwd: string): string | undefined =>
+  DATABASE_URL.dialect === "sqlite" ? resolve(cwd, DATABASE_URL.file) : undefined;
+
+const secretFile = (config: Config, cwd: string): string => join(resolve(cwd, config.DATA_DIR), "secret.key");
+
+/** The database alone, whatever its schema: for migrating. Fails with `not_initialised` where its file is missing and `make` is off. */
+export async function openDatabase(config: Config, cwd: string, make: boolean): Promise<Dialect> {
+  const { DATABASE_URL } = config;
+  if (DATABASE_URL.dialect === "postgres") {
+    // Loaded where it is wanted: the embedded database does without a driver.
+    const { openPostgres } = await import("./store/dialects/postgres.ts");
+    const { url } = DATABASE_URL;
+    return await openPostgres(
+      { url, schema: config.DATABASE_SCHEMA, maxConnections: config.DATABASE_CONNECTIONS },
+      failures,
+    );
+  }
+  const file = resolve(cwd, DATABASE_URL.file);
+  if (!make && !existsSync(file))
+    return fail("not_initialised", {
+      detail: `There is no database at ${file}. Create it with \`authctl init\`, or start the server with \`authctl serve\`.`,
+    });
+  if (config.NODE_ENV === "production") refuseLooseModes(file);
+  try {
+    return openSqlite({ file, synchronous: config.SQLITE_SYNCHRONOUS }, failures);
+  } catch (error) {
+    throw failures.unavailable(error);
+  }
+}
+
+function refuseLooseModes(file: string): void {
+  const loose = existsSync(file) && statSync(file).mode & 0o077;
+  if (loose)
+    fail("config_invalid", {
+      errors: [{ path: "DATABASE_URL", message: `${file} can be read by others: \`chmod 600 ${file}\`.` }],
+    });
+}
+
+/** Opens everything. Whoever opens closes. */
+export async function openCore(opening: Opening): Promise<Core> {
+  const config = settle(opening);
+  const development = config.NODE_ENV !== "production";
+  const made = opening.onMade ?? (() => {});
+  const mayMake = opening.purpose === "serve" || development;
+  const file = databaseFile(config, opening.cwd);
+  const fresh = file !== undefined && !existsSync(file);
+
+  const materials = readySecrets(config, opening.cwd, made);
+  const database = await openDatabase(config, opening.cwd, mayMake);
+  try {
+    if (fresh) made(`made the database ${file}`);
+    const migrate = opening.migrate ?? (database.name === "sqlite" && opening.purpose === "serve" ? "auto" : "check");
+    await readySchema(database, { ...opening, migrate }, mayMake && database.name === "sqlite", made);
+    const log = opening.log ?? createLog(config, { isTerminal: false, fd: 2 });
+    const clock = opening.clock ?? systemClock;
+    const core: Core = {
+      settings: config,
+      store: createStore(database),
+      clock,
+      random: opening.random ?? systemRandom,
+      log,
+      keyring: createKeyring(materials),
+      hashing: createHashing(
+        {
+          memoryCost: config.ARGON2_MEMORY_KIB,
+          timeCost: config.ARGON2_TIME_COST,
+          concurrency: Math.max(1, Math.floor(config.HASH_CONCURRENCY / config.WORKERS)),
+          queue: config.HASH_QUEUE,
+          maxWait: 2_000,
+        },
+        clock,
+      ),
+      keyCache: {},
+      close: () => database.close(),
+    };
+    await ensureSigningKeys(core, serverJob);
+    // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
+    await currentKeys(core);
+    return core;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+async function readySchema(
+  database: Dialect,
+  opening: Opening,
+  mayMake: boolean,
+  made: (what: string) => void,
+): Promise<void> {
+  const status = await database.migrations.status();
+  const inState = (state: Migration["state"]) => status.filter((one) => one.state === state);
+  const [altered] = inState("altered");
+  if (altered) throw failures.altered(altered.id);
+  if (inState("unknown").length > 0) return fail("schema_newer");
+  const pending = inState("pending").length;
+  if (pending === 0) return;
+  const empty = pending === status.length;
+  if (!(empty && mayMake) && opening.migrate !== "auto") {
+    if (!empty) return fail("schema_outdated");
+    return fail("not_initialised", { detail: "The database has no tables yet. Make them with `authctl migrate up`." });
+  }
+  const applied = await database.migrations.up((opening.clock ?? systemClock).now());
+  if (applied.length > 0) made(`applied ${applied.length} ${applied.length === 1 ? "migration" : "migrations"}`);
+}
+
+/**
+ * The server secrets. Where the settings name none, the one in DATA_DIR, made where there is no database yet:
+ * before the database, so that a database without its secret is always one that has lost it.
+ */
+export function readySecrets(config: Config, cwd: string, made: (what: string) => void): readonly string[] {
+  if (config.SECRET_KEY) return config.SECRET_KEY;
+  const file = secretFile(config, cwd);
+  if (!existsSync(file)) {
+    // A database without its secret cannot be opened any more: a new one would only hide that.
+    // Asked for again, as another process may have made both just now.
+    const database = databaseFile(config, cwd);
+    if (database !== undefined && existsSync(database) && !existsSync(file)) {
+      const detail = `There is a database, but no secret: put the file ${file} back, or set SECRET_KEY. Without the secret that the database was made with, nothing that is sealed can be opened.`;
+      return fail("secret_mismatch", { detail });
+    }
+    if (!existsSync(file)) makeSecret(file, made);
+  }
+  if (statSync(file).mode & 0o077) {
+    return fail("config_invalid", {
+      errors: [{ path: "SECRET_KEY", message: `${file} can be read by others: \`chmod 600 ${file}\`.` }],
+    });
+  }
+  const secrets = readFileSync(file, "utf8").trim().split(/\s+/);
+  if (secrets.every((secret) => Buffer.byteLength(secret) >= 32)) return secrets;
+  const detail = `${file} does not hold a whole secret: put the one back that the database was made with.`;
+  return fail("secret_mismatch", { detail });
+}
+
+/** Written aside and linked into place, so that of two processes that start at once both end with the same secret. */
+function makeSecret(file: string, made: (what: string) => void): void {
+  const aside = `${file}.${process.pid}`;
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    writeDurably(aside, `${Buffer.from(systemRandom.bytes(48)).toString("base64")}\n`);
+    linkSync(aside, file);
+    made(`made a secret in ${file}`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && existsSync(file)) return;
+    fail("config_invalid", { errors: [{ path: "DATA_DIR", message: `${file} cannot be written (${code}).` }] });
+  } finally {
+    if (existsSync(aside)) unlinkSync(aside);
+  }
+}
+
+function writeDurably(file: string, text: string): void {
+  const handle = openSync(file, "w", 0o600);
+  try {
+    writeSync(handle, text);
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
