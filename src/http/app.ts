@@ -1,0 +1,33 @@
+import { Elysia } from "elysia";
+import type { Core } from "../core/core.ts";
+import { authRoutes } from "./auth.ts";
+import { strictBody } from "./body.ts";
+import { docs } from "./docs.ts";
+import { edge } from "./edge.ts";
+import { healthRoutes, type Surroundings } from "./health.ts";
+import { sessionRoutes } from "./sessions.ts";
+import { userRoutes } from "./users.ts";
+import { wellKnownRoutes } from "./well-known.ts";
+
+/** The front door, in the order in which a request meets it. */
+export const createApp = (core: Core, about: Surroundings & { readonly reusePort: boolean }) =>
+  new Elysia({
+    strictPath: true,
+    systemRouter: false,
+    // Elysia would look for the path behind the eleventh character, and so not find it behind a short host name.
+    handler: { standardHostname: false },
+    serve: {
+      reusePort: about.reusePort,
+      development: false,
+      // Above this Bun answers by itself, without a problem document; BODY_LIMIT is held while reading.
+      maxRequestBodySize: 16 * 1024 * 1024,
+    },
+  })
+    .use(edge(core))
+    .use(strictBody(core.settings))
+    .use(healthRoutes(about))
+    .use(wellKnownRoutes(core))
+    .use(authRoutes(core))
+    .use(userRoutes(core))
+    .use(sessionRoutes(core))
+    .use(docs({ version: about.version, settings: core.settings }));

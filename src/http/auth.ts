@@ -1,0 +1,172 @@
+import { Elysia } from "elysia";
+import { anonymous } from "../core/actors.ts";
+import type { Core } from "../core/core.ts";
+import type { Credentials } from "../core/credentials.ts";
+import { fail } from "../core/errors.ts";
+import { login, signOut } from "../core/login.ts";
+import { refresh } from "../core/refresh-tokens.ts";
+import { signOutEverywhere } from "../core/sessions.ts";
+import { register } from "../core/users.ts";
+import { credentialsView, userView } from "../core/views.ts";
+import { credentialCookies } from "./cookies.ts";
+import { clientOf, guards, handlesOf, refuseOtherOrigins } from "./guards.ts";
+import { describe } from "./openapi.ts";
+import * as schemas from "./schemas.ts";
+
+type Settable = { headers: Record<string, unknown> };
+
+/** Signing up, in and out. */
+export const authRoutes = (core: Core) => {
+  const cookies = credentialCookies(core.settings);
+
+  /** The credentials the way they were asked for: in the body, or in cookies and then without a secret in the body. */
+  const deliver = (set: Settable, credentials: Credentials, delivery: "body" | "cookie" | undefined) => {
+    if (delivery === "cookie") set.headers["set-cookie"] = cookies.set(credentials);
+    return credentialsView(credentials, delivery !== "cookie");
+  };
+
+  return new Elysia({ name: "auth", prefix: "/api/v1/auth" })
+    .use(guards(core))
+    .post(
+      "/register",
+      async ({ body, request, set }) => {
+        const { email, password, username = null, full_name: fullName = null } = body;
+        const { user, roles } = await register(core, anonymous(clientOf(request)), {
+          email,
+          password,
+          username,
+          fullName,
+        });
+        set.status = 201;
+        return userView(user, roles);
+      },
+      {
+        body: schemas.registerBody,
+        detail: describe("Sign up", {
+          tag: "auth",
+          security: [],
+          ok: { 201: schemas.userView },
+          errors: ["email_taken", "username_taken", "weak_password", "overloaded", "unavailable"],
+        }),
+      },
+    )
+    .post(
+      "/login",
+      async ({ body, request, set }) => {
+        const { email, username, password, credential = "tokens", delivery } = body;
+        const identifier = email ?? username;
+        if (identifier === undefined || (email !== undefined && username !== undefined)) {
+          return fail("validation_failed", {
+            errors: [{ path: "email", message: "one of `email` and `username` is required" }],
+          });
+        }
+        if (delivery === "cookie") refuseOtherOrigins(core, request);
+        const by = anonymous(clientOf(request));
+        return deliver(set, await login(core, by, { identifier, password, credential }), delivery);
+      },
+      {
+        body: schemas.loginBody,
+        detail: describe("Sign in", {
+          tag: "auth",
+          security: [],
+          ok: { 200: schemas.credentialsView },
+          errors: ["invalid_credentials", "csrf_rejected", "overloaded", "unavailable"],
+        }),
+      },
+    )
+    .post(
+      "/login-form",
+      async ({ body, request }) => {
+        const by = anonymous(clientOf(request));
+        const credentials = await login(core, by, {
+          identifier: body.username,
+          password: body.password,
+          credential: "tokens",
+        });
+        return credentialsView(credentials, true);
+      },
+      {
+        parse: "urlencoded",
+        body: schemas.loginForm,
+        detail: describe("Sign in with a form", {
+          tag: "auth",
+          security: [],
+          details: "The password form of OAuth 2.0 (RFC 6749, section 4.3), for tools that know it.",
+          ok: { 200: schemas.credentialsView },
+          errors: ["invalid_credentials", "overloaded", "unavailable"],
+        }),
+      },
+    )
+    .post(
+      "/refresh",
+      async ({ body, request, set }) => {
+        const { refreshCookie } = handlesOf(core, request);
+        const fromBody = body?.refresh_token;
+        if (fromBody === undefined && refreshCookie !== undefined) refuseOtherOrigins(core, request);
+        const token =
+          fromBody ??
+          refreshCookie ??
+          fail("unauthenticated", { detail: "Send the refresh token as `refresh_token` or as its cookie." });
+        const credentials = await refresh(core, anonymous(clientOf(request)), token);
+        return deliver(set, credentials, fromBody === undefined ? "cookie" : "body");
+      },
+      {
+        body: schemas.refreshBody,
+        detail: describe("Trade a refresh token for its successor", {
+          tag: "auth",
+          security: [],
+          details: "The answer comes the way the token came: in the body, or in cookies.",
+          ok: { 200: schemas.credentialsView },
+          errors: [
+            "unauthenticated",
+            "refresh_token_reused",
+            "session_hijack_suspected",
+            "csrf_rejected",
+            "unavailable",
+          ],
+        }),
+      },
+    )
+    .post(
+      "/logout",
+      async ({ body, request, set }) => {
+        const { bearer, accessCookie, sessionCookie, refreshCookie } = handlesOf(core, request);
+        const byCookie = [accessCookie, sessionCookie, refreshCookie].filter((one) => one !== undefined);
+        if (bearer === undefined && byCookie.length > 0) refuseOtherOrigins(core, request);
+        const handles = [bearer, body?.refresh_token, ...(bearer === undefined ? byCookie : [])];
+        await signOut(
+          core,
+          anonymous(clientOf(request)),
+          handles.filter((one) => one !== undefined),
+        );
+        set.headers["set-cookie"] = cookies.clear();
+        set.status = 204;
+      },
+      {
+        body: schemas.refreshBody,
+        detail: describe("Sign out", {
+          tag: "auth",
+          security: [],
+          details: "Takes any handle on the session, and answers 204 as well where the session is already gone.",
+          ok: { 204: null },
+          errors: ["csrf_rejected", "unavailable"],
+        }),
+      },
+    )
+    .post(
+      "/logout-all",
+      async ({ principal, set }) => {
+        const revoked = await signOutEverywhere(core, principal.by, principal.user.id);
+        set.headers["set-cookie"] = cookies.clear();
+        return { revoked };
+      },
+      {
+        signedIn: true,
+        detail: describe("Sign out everywhere", {
+          tag: "auth",
+          ok: { 200: schemas.revokedView },
+          errors: ["csrf_rejected", "unavailable"],
+        }),
+      },
+    );
+};

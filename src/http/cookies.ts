@@ -1,0 +1,81 @@
+/**
+ * The cookies that carry credentials. Read by hand: Elysia would parse a value as JSON, and let the last of
+ * two cookies of one name win, which is how a neighbouring host plants a session.
+ */
+import type { Config } from "../config.ts";
+import type { Credentials } from "../core/credentials.ts";
+
+/** All that our tokens are made of. Anything else is nobody's credential. */
+const tokenText = /^[A-Za-z0-9._~-]{1,4096}$/;
+
+/** The cookies of these names. One that is sent twice, or holds what no token holds, counts as not sent. */
+export function readCookies<Name extends string>(
+  header: string | null,
+  names: readonly Name[],
+): Readonly<Partial<Record<Name, string>>> {
+  const found = new Map<Name, string | null>();
+  for (const pair of header?.split(";") ?? []) {
+    const at = pair.indexOf("=");
+    const sent = pair.slice(0, Math.max(at, 0)).trim();
+    const name = names.find((one) => one === sent);
+    if (name !== undefined) found.set(name, found.has(name) ? null : pair.slice(at + 1).trim());
+  }
+  const credentials: Partial<Record<Name, string>> = {};
+  for (const [name, value] of found) if (value !== null && tokenText.test(value)) credentials[name] = value;
+  return credentials;
+}
+
+type CookieSettings = Pick<
+  Config,
+  | "COOKIE_ACCESS_NAME"
+  | "COOKIE_REFRESH_NAME"
+  | "COOKIE_SESSION_NAME"
+  | "COOKIE_SECURE"
+  | "COOKIE_SAMESITE"
+  | "COOKIE_DOMAIN"
+>;
+
+type WithoutStanding<C> = C extends Credentials ? Omit<C, "standing"> : never;
+
+type Attributes = { readonly name: string; readonly path: string; readonly sameSite: "Lax" | "Strict" | "None" };
+
+/** The three cookies of the contract: how they are called, set and cleared. All are values of `Set-Cookie`. */
+export function credentialCookies(settings: CookieSettings) {
+  const sameSite = ({ lax: "Lax", strict: "Strict", none: "None" } as const)[settings.COOKIE_SAMESITE];
+  const access: Attributes = { name: settings.COOKIE_ACCESS_NAME, path: "/", sameSite };
+  // Only the routes that take a refresh token are ever sent one.
+  const refresh: Attributes = { name: settings.COOKIE_REFRESH_NAME, path: "/api/v1/auth", sameSite: "Strict" };
+  const session: Attributes = { name: settings.COOKIE_SESSION_NAME, path: "/", sameSite };
+
+  const write = (cookie: Attributes, value: string, maxAge?: number): string => {
+    // Browsers refuse a `__Host-` cookie with a Domain (RFC 6265bis, section 4.1.3.2).
+    const domain = cookie.name.startsWith("__Host-") ? undefined : settings.COOKIE_DOMAIN;
+    return [
+      `${cookie.name}=${value}`,
+      ...(domain === undefined ? [] : [`Domain=${domain}`]),
+      `Path=${cookie.path}`,
+      ...(maxAge === undefined ? [] : [`Max-Age=${maxAge}`]),
+      "HttpOnly",
+      ...(settings.COOKIE_SECURE ? ["Secure"] : []),
+      `SameSite=${cookie.sameSite}`,
+    ].join("; ");
+  };
+  // A browser forgets a cookie only where the attributes are those that it was set with.
+  const forget = (cookie: Attributes) => write(cookie, "", 0);
+
+  return {
+    names: { access: access.name, refresh: refresh.name, session: session.name },
+
+    /** Gives the browser these credentials, and takes away those of the other kind: one browser, one session. */
+    set: (given: WithoutStanding<Credentials>): string[] =>
+      given.credential === "session"
+        ? [write(session, given.sessionToken), forget(access), forget(refresh)]
+        : [
+            write(access, given.accessToken, given.expiresIn),
+            write(refresh, given.refreshToken, given.refreshExpiresIn),
+            forget(session),
+          ],
+
+    clear: (): string[] => [forget(access), forget(refresh), forget(session)],
+  };
+}

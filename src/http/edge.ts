@@ -1,0 +1,189 @@
+/**
+ * The outer edge: what holds for every request and every answer, whatever route is behind it. It is one
+ * function around the whole app, so that nothing gets past it: not a 404, not a HEAD, not a thrown `undefined`.
+ */
+import { type Elysia, NotFoundError, ParseError, ValidationError } from "elysia";
+import type { Config } from "../config.ts";
+import type { Clock, Log, Random } from "../core/core.ts";
+import { DomainError, fail } from "../core/errors.ts";
+import { decodePercents, readPairs } from "./body.ts";
+import { readCookies } from "./cookies.ts";
+import { problemOf, statuses } from "./problem.ts";
+import { unmetRequirements } from "./requirements.ts";
+
+/** What the edge knows of a request before any route sees it. */
+export type Visit = {
+  readonly requestId: string;
+  /** The address of the connection; null where there is none, as in `app.handle()`. */
+  readonly ip: string | null;
+};
+
+const visits = new WeakMap<Request, Visit>();
+
+/** Never without an answer: every request that a route gets to see has come through the edge. */
+export const visitOf = (request: Request): Visit => visits.get(request)!;
+
+type Surroundings = {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly settings: Pick<Config, "PUBLIC_URL" | "COOKIE_ACCESS_NAME" | "COOKIE_REFRESH_NAME" | "COOKIE_SESSION_NAME">;
+};
+
+const longestPath = 2048;
+
+/** To be used before all else: Elysia gives hooks to the routes that come after them. */
+export function edge({ log, clock, random, settings }: Surroundings) {
+  const always = headersOfEveryAnswer(settings);
+  const cookieNames = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_REFRESH_NAME, settings.COOKIE_SESSION_NAME];
+
+  /** Makes an answer of whatever was thrown, and tells the log what the client must not know. */
+  const tell = (thrown: unknown, request: Request, route: string) => {
+    const failure = failureOf(thrown);
+    const { requestId } = visitOf(request);
+    const status = statuses[failure.kind];
+    // Being busy is no defect, and tells nothing that the access line does not.
+    if (status >= 500 && failure.kind !== "busy") {
+      log.error("request_failed", { request_id: requestId, route, code: failure.code }, failure.cause ?? failure);
+    }
+    const headers: Record<string, string> = { "content-type": "application/problem+json", "cache-control": "no-store" };
+    if (failure.retryAfter !== undefined) headers["retry-after"] = String(Math.ceil(failure.retryAfter));
+    if (failure.allow) headers["allow"] = failure.allow.join(", ");
+    if (failure.code === "unauthenticated") headers["www-authenticate"] = challenge(request, cookieNames);
+    return { status, headers, body: JSON.stringify(problemOf(failure, requestId)) };
+  };
+
+  return (app: Elysia) => {
+    let places: ReturnType<typeof directory> | undefined;
+
+    const answer = async (request: Request, next: (request: Request) => unknown): Promise<Response> => {
+      const arrivedAt = clock.now();
+      const visit: Visit = {
+        requestId: requestIdOf(request) ?? random.id(arrivedAt),
+        ip: app.server?.requestIP(request)?.address.replace(/^::ffff:/, "") ?? null,
+      };
+      visits.set(request, visit);
+
+      let route = "unmatched";
+      let response: Response;
+      try {
+        places ??= directory(app.routes);
+        route = places.admit(request);
+        const given = await next(request);
+        if (!(given instanceof Response)) throw new TypeError("The app gave no response");
+        response = given;
+      } catch (thrown) {
+        const { status, headers, body } = tell(thrown, request, route);
+        response = new Response(body, { status, headers: { ...always, ...headers } });
+      }
+      response.headers.set("x-request-id", visit.requestId);
+      log.info("request", {
+        request_id: visit.requestId,
+        method: request.method,
+        route,
+        status: response.status,
+        duration_ms: clock.now().getTime() - arrivedAt.getTime(),
+        ip: visit.ip,
+      });
+      return response;
+    };
+
+    return app
+      .headers(always)
+      .wrap((next, request) => () => answer(request, next))
+      .onError(({ error, request, route, set }) => {
+        const { status, headers, body } = tell(error, request, route);
+        set.status = status;
+        // What the route has set so far stays: cookies that were to be cleared still are.
+        Object.assign(set.headers, headers);
+        return body;
+      });
+  };
+}
+
+function headersOfEveryAnswer({ PUBLIC_URL }: Pick<Config, "PUBLIC_URL">): Record<string, string> {
+  return {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+    ...(PUBLIC_URL.startsWith("https:") && { "strict-transport-security": "max-age=31536000; includeSubDomains" }),
+  };
+}
+
+/** The caller's own, where it can stand in a log line as it is. */
+function requestIdOf({ headers }: Request): string | undefined {
+  const sent = headers.get("x-request-id");
+  return sent !== null && /^[A-Za-z0-9._-]{1,128}$/.test(sent) ? sent : undefined;
+}
+
+/** RFC 6750, section 3: `error` only where a credential came, and was not good. */
+function challenge({ headers }: Request, cookieNames: readonly string[]): string {
+  const cookies = readCookies(headers.get("cookie"), cookieNames);
+  const came = headers.has("authorization") || Object.keys(cookies).length > 0;
+  return `Bearer realm="authctl"${came ? ', error="invalid_token"' : ""}`;
+}
+
+/** The failure that was meant. What nobody meant is a defect, and `cause` keeps it for the log. */
+function failureOf(thrown: unknown): DomainError {
+  if (thrown instanceof DomainError) return thrown;
+  if (thrown instanceof ParseError) {
+    return thrown.cause instanceof DomainError ? thrown.cause : new DomainError("malformed_request");
+  }
+  if (thrown instanceof NotFoundError) return new DomainError("not_found");
+  if (thrown instanceof ValidationError && thrown.type !== "response") {
+    return new DomainError("validation_failed", { errors: unmetRequirements(thrown) });
+  }
+  return new DomainError("internal_error", { cause: thrown ?? new Error("nothing was thrown") });
+}
+
+/** A path that there is, as its pattern, and the methods that it takes. */
+type Place = { readonly route: string; readonly methods: readonly string[] };
+
+/**
+ * The paths that there are, by their one spelling. Elysia alone would take `//x` for `/x`, answer 404 to a wrong
+ * method, and pass `;`, `%2f` and an unreadable query on. Patterns are of whole `:parameters`, without wildcards.
+ */
+function directory(routes: ReadonlyArray<{ readonly method: string; readonly path: string }>) {
+  const places = Object.entries(Object.groupBy(routes, ({ path }) => path)).map(([route, all = []]): Place => {
+    const methods = new Set(all.map(({ method }) => method));
+    if (methods.has("GET")) methods.add("HEAD");
+    return { route, methods: Array.from(methods).toSorted() };
+  });
+  const fixed = new Map(places.map((place) => [place.route, place]));
+  const patterns = places
+    .filter(({ route }) => route.includes(":"))
+    // As in Elysia's router: what is spelled out goes before what is a parameter.
+    .toSorted((a, b) => b.route.indexOf(":") - a.route.indexOf(":"))
+    .map((place) => ({
+      place,
+      pattern: new RegExp(`^${place.route.replaceAll(".", "\\.").replace(/:\w+/g, "[^/]+")}$`),
+    }));
+
+  const find = (path: string): Place | undefined => {
+    if (path.length > longestPath) return undefined;
+    decodePercents(path);
+    // Encoded slashes, backslashes and dots, and path parameters: other spellings of a path that there is.
+    if (/%2f|%5c|%2e|[;\\#]/i.test(path)) return undefined;
+    return fixed.get(path) ?? patterns.find(({ pattern }) => pattern.test(path))?.place;
+  };
+
+  return {
+    /** Gives the pattern of the path that the request asks for, and fails where it cannot be let in. */
+    admit({ method, url }: Request): string {
+      // Where the Host header is no host, Bun gives the path alone, and Elysia would look for it in the wrong place.
+      if (!url.startsWith("http://")) fail("malformed_request", { detail: "Send a Host header that names a host." });
+      const pathAt = url.indexOf("/", "http://".length);
+      const queryAt = url.indexOf("?", pathAt);
+      const place = find(url.slice(pathAt, queryAt === -1 ? undefined : queryAt));
+      if (!place) fail("not_found");
+      if (!place.methods.includes(method)) fail("method_not_allowed", { allow: place.methods });
+      if (queryAt !== -1) readPairs(url.slice(queryAt + 1), "query");
+      return place.route;
+    },
+  };
+}

@@ -1,0 +1,91 @@
+import { Elysia } from "elysia";
+import type { Client } from "../core/actors.ts";
+import type { Core } from "../core/core.ts";
+import { DomainError, fail } from "../core/errors.ts";
+import { authenticate, type Principal } from "../core/sessions.ts";
+import { readCookies } from "./cookies.ts";
+import { visitOf } from "./edge.ts";
+
+/** Where a request came from. */
+export function clientOf(request: Request): Client {
+  const { ip, requestId } = visitOf(request);
+  return { ip, requestId, userAgent: request.headers.get("user-agent") };
+}
+
+/** Whatever a request carries that could be a handle on a session. */
+export type Handles = {
+  readonly bearer?: string | undefined;
+  readonly accessCookie?: string | undefined;
+  readonly sessionCookie?: string | undefined;
+  readonly refreshCookie?: string | undefined;
+};
+
+export function handlesOf({ settings }: Core, { headers }: Request): Handles {
+  const names = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_SESSION_NAME, settings.COOKIE_REFRESH_NAME];
+  const cookies = readCookies(headers.get("cookie"), names);
+  const authorization = headers.get("authorization");
+  return {
+    // Another scheme is a credential too, only none that is taken here: it wins over cookies all the same.
+    bearer: authorization === null ? undefined : (/^Bearer +([^\s,]+)$/i.exec(authorization)?.[1] ?? ""),
+    accessCookie: cookies[settings.COOKIE_ACCESS_NAME],
+    sessionCookie: cookies[settings.COOKIE_SESSION_NAME],
+    refreshCookie: cookies[settings.COOKIE_REFRESH_NAME],
+  };
+}
+
+/**
+ * Refuses what a page of another origin made a browser send with our cookies (rule BR-1). Browsers say so in
+ * `Sec-Fetch-Site`, older ones in `Origin`; what says neither is no browser.
+ */
+export function refuseOtherOrigins({ settings }: Core, { headers }: Request): void {
+  const site = headers.get("sec-fetch-site");
+  if (site === "same-origin" || site === "none") return;
+  const origin = headers.get("origin");
+  if (site === null && origin === null) return;
+  const expected = [settings.PUBLIC_URL, ...settings.ALLOWED_ORIGINS];
+  if (origin !== null && expected.includes(origin)) return;
+  // Only what is an origin is repeated, so that a refusal never carries anything else that was sent.
+  const seen = origin !== null && URL.canParse(origin) ? new URL(origin).origin : "none";
+  fail("csrf_rejected", {
+    detail: `The request came from the origin ${seen}; expected is ${expected.join(" or ")}. An operator can add to ALLOWED_ORIGINS.`,
+  });
+}
+
+const safeMethods = ["GET", "HEAD", "OPTIONS"];
+
+/**
+ * Who is signed in: by `Authorization`, which wins, or by a cookie. Fails with `unauthenticated`,
+ * `session_hijack_suspected` or `csrf_rejected`.
+ */
+async function principalOf(core: Core, request: Request): Promise<Principal> {
+  const { bearer, accessCookie, sessionCookie } = handlesOf(core, request);
+  const client = clientOf(request);
+  if (bearer !== undefined) return await authenticate(core, bearer, client);
+  const cookies = [accessCookie, sessionCookie].filter((one) => one !== undefined);
+  if (cookies.length > 0 && !safeMethods.includes(request.method)) refuseOtherOrigins(core, request);
+  for (const cookie of cookies) {
+    try {
+      return await authenticate(core, cookie, client);
+    } catch (error) {
+      // A broken cookie is no reason to overlook a good one.
+      if (!(error instanceof DomainError && error.code === "unauthenticated") || cookie === cookies.at(-1)) throw error;
+    }
+  }
+  return fail("unauthenticated");
+}
+
+const principals = new WeakMap<Request, Principal>();
+
+/**
+ * What a route may ask for: `signedIn: true` gives it a `principal`, or the request never reaches it. Who is
+ * not signed in hears that before anything is said of the body.
+ */
+export const guards = (core: Core) =>
+  new Elysia({ name: "guards" }).macro({
+    signedIn: {
+      transform: async ({ request }) => {
+        principals.set(request, await principalOf(core, request));
+      },
+      resolve: ({ request }) => ({ principal: principals.get(request)! }),
+    },
+  });

@@ -1,0 +1,73 @@
+import { hostname } from "node:os";
+import { isatty } from "node:tty";
+import { version } from "../package.json";
+import { createLog } from "./adapters/log.ts";
+import { healthOf, leave } from "./core/health.ts";
+import { createApp } from "./http/app.ts";
+import { type Opening, openCore, settle } from "./open.ts";
+
+export type Serving = {
+  /** Where it listens. */
+  readonly url: string;
+  /** Takes no new connections, finishes the requests that have begun, and closes everything. */
+  stop(): Promise<void>;
+};
+
+type Starting = Omit<Opening, "purpose" | "log"> & {
+  /** Lets several processes listen on one port; the system spreads the connections. */
+  readonly reusePort?: boolean;
+};
+
+/** From settings to a listening server. The only place that listens. */
+export async function startServer(starting: Starting): Promise<Serving> {
+  const settings = settle(starting);
+  const log = createLog(settings, { isTerminal: isatty(1), fd: 1 });
+  const core = await openCore({ ...starting, purpose: "serve", log });
+  try {
+    const startedAt = core.clock.now();
+    const server = { id: core.random.id(startedAt), host: hostname(), version, startedAt };
+    const state = { draining: false };
+    const health = healthOf(core, server);
+    await health();
+    const app = createApp(core, {
+      version,
+      health,
+      isDraining: () => state.draining,
+      reusePort: starting.reusePort ?? false,
+    });
+    app.listen({ hostname: settings.HOST, port: settings.PORT });
+    const url = `http://${settings.HOST.includes(":") ? `[${settings.HOST}]` : settings.HOST}:${app.server?.port}`;
+    log.info("listening", { url, version, workers: settings.WORKERS });
+    return {
+      url,
+      stop: async () => {
+        state.draining = true;
+        log.info("draining");
+        // Requests that do not end in time are cut off, so that stopping always ends.
+        const deadline = setTimeout(() => void app.stop(true), settings.SHUTDOWN_TIMEOUT);
+        await app.stop();
+        clearTimeout(deadline);
+        await leave(core, server.id).catch((error: unknown) => log.error("leaving_failed", {}, error));
+        await core.close();
+        log.info("stopped");
+      },
+    };
+  } catch (error) {
+    await core.close();
+    throw error;
+  }
+}
+
+/** One worker of several: its own process, told everything by its environment. */
+if (import.meta.main) {
+  const envFile = process.env.AUTHCTL_ENV_FILE;
+  const place = { env: process.env, cwd: process.cwd(), ...(envFile && { envFile }) };
+  const serving = await startServer({ ...place, reusePort: true });
+  let stopping: Promise<void> | undefined;
+  const stop = (): void => void (stopping ??= serving.stop().then(() => process.exit(0)));
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  // The supervisor is gone: nobody is left who would stop this worker.
+  process.once("disconnect", stop);
+  process.send?.("listening");
+}
