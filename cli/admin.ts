@@ -1,0 +1,92 @@
+import type { Actor } from "../src/core/actors.ts";
+import type { Core } from "../src/core/core.ts";
+import { adminRole, grantRole, hasActiveAdmin, revokeRole } from "../src/core/roles.ts";
+import { findUser, getUser, pagesOfUsers, seedAdmin } from "../src/core/users.ts";
+import { userView } from "../src/core/views.ts";
+import { command, group } from "./command.ts";
+import type { Desk } from "./desk.ts";
+import { positional, text, toggle } from "./options.ts";
+import { secretArgs } from "./secret.ts";
+
+const seed = command({
+  description: "See to it that there is an admin. Makes the user, or gives the role; again, it changes nothing.",
+  effect: "write",
+  args: {
+    email: text("the address", { required: true }),
+    username: text("the user name of a new user"),
+    fullName: text("the full name of a new user"),
+    ifNone: toggle("do nothing where an active admin exists already"),
+    ...secretArgs,
+  },
+  examples: [
+    "authctl admin seed --email ada@example.com",
+    "authctl admin seed --email ada@example.com --if-none --password-file /run/secrets/admin",
+  ],
+  async run({ email, username, fullName, ifNone, ...secret }, desk) {
+    await desk.withCore(async (core, by) => {
+      if (ifNone && (await hasActiveAdmin(core))) {
+        desk.say("There is an active admin already. Nothing to do.");
+        if (desk.json) await desk.print({ outcome: "unchanged" });
+        return;
+      }
+      const { user, roles, outcome } = await seedAdmin(core, by, {
+        email,
+        username: username ?? null,
+        fullName: fullName ?? null,
+        password: () => desk.secret(`Password of ${email}`, secret),
+      });
+      await desk.print({ outcome, ...userView(user, roles) }, ["outcome", "id", "email", "username"]);
+      if (outcome !== "created") desk.detail("The user was there already: names and password stay as they are.");
+      if (user.disabledAt) desk.warn("This admin is disabled: `authctl user enable` lets them sign in.");
+    });
+  },
+});
+
+const list = command({
+  description: "List the admins, the disabled ones too.",
+  effect: "read",
+  async run(_, desk) {
+    await desk.withCore((core) => desk.print(admins(core), ["id", "email", "username", "is_active", "last_login_at"]));
+  },
+});
+
+async function* admins(core: Core) {
+  for await (const page of pagesOfUsers(core, { role: adminRole })) {
+    yield page.map(({ user, roles }) => userView(user, roles));
+  }
+}
+
+const userArg = positional("USER", "id, address or user name", { required: true });
+
+const grant = command({
+  description: "Make a user an admin.",
+  effect: "write",
+  args: { user: userArg },
+  examples: ["authctl admin grant ada@example.com --reason 'on call'"],
+  async run({ user }, desk) {
+    await change(desk, user, grantRole, "is an admin already");
+  },
+});
+
+const revoke = command({
+  description: "Take the admin role from a user. The last active admin keeps it.",
+  effect: "write",
+  args: { user: userArg },
+  exits: { 4: "nobody else could administer" },
+  async run({ user }, desk) {
+    await change(desk, user, revokeRole, "is no admin");
+  },
+});
+
+type Act = (core: Core, by: Actor, userId: string, role: string) => Promise<boolean>;
+
+async function change(desk: Desk, reference: string, act: Act, otherwise: string): Promise<void> {
+  await desk.withCore(async (core, by) => {
+    const { id, email } = (await findUser(core, reference)).user;
+    if (!(await act(core, by, id, adminRole))) desk.say(`${email} ${otherwise}. Nothing to do.`);
+    const { user, roles } = await getUser(core, id);
+    await desk.print(userView(user, roles), ["id", "email", "roles"]);
+  });
+}
+
+export default group({ description: "Who administers.", verbs: { seed, list, grant, revoke } });

@@ -1,0 +1,65 @@
+#!/usr/bin/env -S bun --no-env-file
+import { hostname, userInfo } from "node:os";
+import { isatty } from "node:tty";
+import { type Io, type Output, PipeClosed, type Signal } from "./io.ts";
+import { run } from "./run.ts";
+
+const signals: readonly Signal[] = ["SIGINT", "SIGTERM"];
+
+function output(file: Bun.BunFile, descriptor: 1 | 2, columns: () => number | undefined): Output {
+  const sink = file.writer();
+  return {
+    isTTY: isatty(descriptor),
+    get columns() {
+      return columns() ?? 80;
+    },
+    async write(text) {
+      try {
+        await sink.write(text);
+        await sink.flush();
+      } catch (error) {
+        throw error instanceof Error && "code" in error && error.code === "EPIPE" ? new PipeClosed() : error;
+      }
+    },
+  };
+}
+
+let input: AsyncIterator<Uint8Array> | undefined;
+
+const io: Io = {
+  env: process.env,
+  cwd: process.cwd(),
+  get user() {
+    const { username, uid } = userInfo();
+    // What Bun calls a user of a container who has no entry in /etc/passwd.
+    return username === "unknown" ? `uid-${uid}` : username;
+  },
+  get host() {
+    return hostname();
+  },
+  stdin: {
+    isTTY: isatty(0),
+    async read() {
+      input ??= process.stdin[Symbol.asyncIterator]();
+      const { value, done } = await input.next();
+      return done ? undefined : value;
+    },
+    raw(on) {
+      process.stdin.setRawMode(on);
+    },
+  },
+  stdout: output(Bun.stdout, 1, () => process.stdout.columns),
+  stderr: output(Bun.stderr, 2, () => process.stderr.columns),
+  now: () => new Date(),
+  randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  onSignal(listener) {
+    for (const signal of signals) process.on(signal, listener);
+    return () => {
+      for (const signal of signals) process.off(signal, listener);
+    };
+  },
+  quit: (code) => process.exit(code),
+};
+
+// Not `process.exitCode`: a terminal that was read from, or a connection that nobody closed, would keep the process alive.
+process.exit(await run(process.argv.slice(2), io));

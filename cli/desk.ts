@@ -1,0 +1,220 @@
+import { createConsola } from "consola/core";
+import type { Actor } from "../src/core/actors.ts";
+import type { Core } from "../src/core/core.ts";
+import { fail } from "../src/core/errors.ts";
+import type { Globals } from "./globals.ts";
+import type { Interruption } from "./interruption.ts";
+import { type Io, isColoured } from "./io.ts";
+import { anyColumn, type Format, isRecord, printTo, type Rows } from "./print.ts";
+import { type BarLine, type Progress, progressOn } from "./progress.ts";
+import { promptOn, readInput } from "./prompt.ts";
+import { resolveSecret, type SecretArgs } from "./secret.ts";
+import type { Column } from "./table.ts";
+import { visible, visibleLines } from "./visible.ts";
+
+/** What a command is given beside its arguments. */
+export type Desk = {
+  /** Opens the core that the settings name, calls `act` as the operator who typed the command, and closes it whatever happens. */
+  withCore<T>(act: (core: Core, by: Actor) => Promise<T>): Promise<T>;
+  /**
+   * Data, to standard output: a list, one object, or a text. `columns` choose what a table, lines and CSV show; JSON always has all of it.
+   * A list may be an async iterable of rows or of pages, and is then written as it comes.
+   */
+  print<T>(value: T | Rows<T>, columns?: readonly Column<T>[]): Promise<void>;
+  /** A message, to standard error; silent with --quiet. */
+  readonly say: (message: string) => void;
+  /** A message that only --verbose shows. */
+  readonly detail: (message: string) => void;
+  /** A message that --quiet shows too. */
+  readonly warn: (message: string) => void;
+  /** Asks before `deed` ("ends 1,204 sessions of 3 users") is done. Returns only where the answer is yes; otherwise throws `confirmation_required`. */
+  confirm(deed: string): Promise<void>;
+  /**
+   * A secret from one of the sources of `secretArgs`, or typed twice at the terminal.
+   * A generated one is shown once and only after the deed: as `password` of the single object that the command prints, else by itself.
+   */
+  secret(question: string, args: SecretArgs): Promise<string>;
+  /** All of standard input. */
+  input(): Promise<string>;
+  /** A bar for work that takes more than two seconds; `total` is undefined where nobody knows it. */
+  progress(total: number | undefined, label: string): Progress;
+  /** Aborted by SIGINT, SIGTERM and --timeout: finish the batch, then return. */
+  readonly interrupted: AbortSignal;
+  readonly dryRun: boolean;
+  readonly reason: string | undefined;
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  /** In milliseconds. */
+  readonly timeout: number | undefined;
+  readonly now: () => Date;
+  /** Where the settings are looked for; what `loadConfig` and `openCore` want to know. */
+  readonly place: {
+    readonly env: Readonly<Record<string, string | undefined>>;
+    readonly cwd: string;
+    readonly envFile?: string;
+  };
+};
+
+type Circumstances = {
+  readonly io: Io;
+  readonly argv: readonly string[];
+  readonly globals: Globals;
+  readonly interruption: Interruption;
+};
+
+/** The desk of one run. `finish` shows what is still to be shown; it is for a command that did not fail. */
+export function openDesk({ io, argv, globals, interruption }: Circumstances): {
+  readonly desk: Desk;
+  readonly finish: () => Promise<void>;
+} {
+  const { dryRun, reason, quiet, verbose, timeout, envFile } = globals;
+  const interactive = io.stdin.isTTY && io.stderr.isTTY && !globals.noInput && !io.env.CI;
+  const prompt = promptOn(io, interruption);
+  const format: Format = globals.json ? "json" : (globals.output ?? (io.stdout.isTTY ? "table" : "lines"));
+  const json = format === "json" || format === "ndjson";
+  const place = { env: io.env, cwd: io.cwd, ...(envFile !== undefined && { envFile }) };
+  const line = barLine(io, quiet);
+  const messages = messagesOn(io, line, { quiet, verbose, colour: isColoured(io, globals.noColor) });
+  let unshown: string | undefined;
+
+  const desk: Desk = {
+    async withCore(act) {
+      const [{ openCore }, { operator }] = await Promise.all([
+        import("../src/open.ts"),
+        import("../src/core/actors.ts"),
+      ]);
+      const core = await openCore({ ...place, purpose: "command" });
+      try {
+        return await act(core, operator(`${io.user}@${io.host}`, reason));
+      } finally {
+        await core.close();
+      }
+    },
+    async print(value, columns) {
+      line?.clear();
+      const how = { format, signal: interruption.signal };
+      if (unshown === undefined || !isRecord(value)) return printTo(io.stdout, value, columns, how);
+      const password = unshown;
+      unshown = undefined;
+      const record: object = Object.assign({}, value, { password });
+      return printTo(
+        io.stdout,
+        record,
+        columns && [...columns.map(anyColumn), { title: "password", of: () => password }],
+        how,
+      );
+    },
+    say: messages.say,
+    detail: messages.detail,
+    warn: messages.warn,
+    async confirm(deed) {
+      // A rehearsal takes nothing away.
+      if (globals.yes || dryRun) return;
+      if (!interactive) {
+        fail("confirmation_required", { detail: `This ${deed}. To do it: ${commandLine(withYes(argv))}` });
+      }
+      line?.clear();
+      const answer = await prompt.ask(`This ${deed}. Go on? [y/N] `);
+      if (!/^\s*y(es)?\s*$/i.test(answer ?? ""))
+        fail("confirmation_required", { detail: "The answer was no. Nothing was done." });
+    },
+    async secret(question, args) {
+      const { signal } = interruption;
+      const { value, generated } = await resolveSecret(question, args, {
+        io,
+        signal,
+        prompt,
+        interactive,
+        warn: desk.warn,
+      });
+      if (generated) unshown = value;
+      return value;
+    },
+    input: () => readInput(io, interruption.signal),
+    progress: (total, label) => progressOn(line, io, total, label),
+    interrupted: interruption.signal,
+    dryRun,
+    reason,
+    json,
+    quiet,
+    verbose,
+    timeout,
+    now: io.now,
+    place,
+  };
+
+  return {
+    desk,
+    async finish() {
+      line?.clear();
+      if (unshown === undefined || dryRun) return;
+      if (interactive) desk.say("The generated password, shown only now:");
+      // A text in JSON would be hard to find in what a program reads; `$(… --generate)` wants nothing but the secret.
+      await printTo(io.stdout, json ? { password: unshown } : unshown, undefined, {
+        format,
+        signal: interruption.signal,
+      });
+    },
+  };
+}
+
+/** Words as a shell takes them back. */
+export function commandLine(argv: readonly string[]): string {
+  const quoted = argv.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`));
+  return ["authctl", ...quoted].join(" ");
+}
+
+function withYes(argv: readonly string[]): readonly string[] {
+  const end = argv.indexOf("--");
+  return end < 0 ? [...argv, "--yes"] : [...argv.slice(0, end), "--yes", ...argv.slice(end)];
+}
+
+type Voice = { readonly quiet: boolean; readonly verbose: boolean; readonly colour: boolean };
+
+function messagesOn(
+  io: Io,
+  line: BarLine | undefined,
+  { quiet, verbose, colour }: Voice,
+): Pick<Desk, "say" | "detail" | "warn"> {
+  const warning = colour ? "\x1b[33mwarning:\x1b[39m " : "warning: ";
+  const levels = { warn: 1, info: 3, debug: 4 };
+  const consola = createConsola({
+    level: verbose ? levels.debug : quiet ? levels.warn : levels.info,
+    // Otherwise it swallows a message that is said several times in a second.
+    throttle: 0,
+    reporters: [
+      {
+        log({ type, args }) {
+          line?.clear();
+          const text = visibleLines(args.map(String).join(" "));
+          // Nobody waits for a message, and whoever closed standard error does not want it.
+          io.stderr.write(`${type === "warn" ? warning : ""}${text}\n`).catch(() => {});
+        },
+      },
+    ],
+  });
+  return {
+    say: (message) => consola.info(message),
+    detail: (message) => consola.debug(message),
+    warn: (message) => consola.warn(message),
+  };
+}
+
+function barLine(io: Io, quiet: boolean): BarLine | undefined {
+  if (!io.stderr.isTTY || quiet) return undefined;
+  let drawn = false;
+  const put = (text: string): void => {
+    io.stderr.write(text).catch(() => {});
+  };
+  return {
+    draw(text) {
+      put(`\r\x1b[K${visible(text)}`);
+      drawn = true;
+    },
+    clear() {
+      if (drawn) put("\r\x1b[K");
+      drawn = false;
+    },
+  };
+}

@@ -1,0 +1,75 @@
+import { readFile, stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { fail } from "../src/core/errors.ts";
+import type { Io } from "./io.ts";
+import { type ArgsOf, text, toggle } from "./options.ts";
+import { type Prompt, readInput } from "./prompt.ts";
+
+/** The flags of a command that needs a secret; spread them into its `args`. A secret itself is never an argument. */
+export const secretArgs = {
+  passwordStdin: toggle("read the password from standard input"),
+  passwordFile: text("read the password from this file", { hint: "FILE" }),
+  generate: toggle("make a password up and print it once"),
+};
+
+export type SecretArgs = ArgsOf<typeof secretArgs>;
+
+type Means = {
+  readonly io: Io;
+  readonly signal: AbortSignal;
+  readonly prompt: Prompt;
+  /** Whether somebody is there to be asked. */
+  readonly interactive: boolean;
+  readonly warn: (message: string) => void;
+};
+
+/** The secret from the one source that `args` names, else from whoever sits at the terminal. */
+export async function resolveSecret(
+  question: string,
+  args: SecretArgs,
+  means: Means,
+): Promise<{ value: string; generated: boolean }> {
+  const { passwordStdin, passwordFile, generate } = args;
+  if ([passwordStdin, passwordFile !== undefined, generate].filter(Boolean).length > 1) {
+    fail("usage", { detail: "Use only one of --password-stdin, --password-file and --generate." });
+  }
+  // 192 random bits, without a character that a shell would touch.
+  if (generate) return { value: Buffer.from(means.io.randomBytes(24)).toString("base64url"), generated: true };
+  const given = passwordStdin
+    ? await readInput(means.io, means.signal)
+    : passwordFile === undefined
+      ? await askTwice(question, means)
+      : await readSecretFile(resolve(means.io.cwd, passwordFile), means.warn);
+  const value = given.replace(/\r?\n$/, "");
+  if (value === "") fail("usage", { detail: "The password is empty." });
+  return { value, generated: false };
+}
+
+async function askTwice(question: string, { prompt, interactive }: Means): Promise<string> {
+  if (!interactive) {
+    fail("usage", {
+      detail:
+        "A password is needed: use --password-stdin, --password-file FILE or --generate, or run the command on a terminal.",
+    });
+  }
+  const first = await prompt.askHidden(`${question}: `);
+  if (!first) return "";
+  if ((await prompt.askHidden("The same again: ")) !== first)
+    fail("usage", { detail: "The two passwords differ. Nothing was done." });
+  return first;
+}
+
+async function readSecretFile(file: string, warn: (message: string) => void): Promise<string> {
+  try {
+    const { mode } = await stat(file);
+    const isRegular = (mode & 0o170000) === 0o100000;
+    if (isRegular && (mode & 0o077) !== 0) warn(`${file} can be read by others. Protect it with \`chmod 600\`.`);
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+    return fail("usage", {
+      detail: "The password file cannot be read.",
+      errors: [{ path: "--password-file", message: `failed with ${code}` }],
+    });
+  }
+}

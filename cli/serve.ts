@@ -1,0 +1,166 @@
+import { join, resolve } from "node:path";
+import { version } from "../package.json";
+import { DomainError, fail } from "../src/core/errors.ts";
+import { type Opening, openCore, type Place, settle } from "../src/open.ts";
+import { command } from "./command.ts";
+import type { Desk } from "./desk.ts";
+import { choice, number, text } from "./options.ts";
+import { supervise, type Worker } from "./supervisor.ts";
+
+export default command({
+  description:
+    "Run the server until it is asked to stop (SIGTERM, SIGINT); it finishes the requests that it has begun.",
+  effect: "write",
+  args: {
+    host: text("the address to listen on, instead of HOST", { hint: "ADDRESS" }),
+    port: number("the port to listen on, instead of PORT; 0 takes any free one", { max: 65_535 }),
+    workers: number("processes that share the port, instead of WORKERS", { min: 1, max: 64 }),
+    migrate: choice("apply pending migrations, or refuse to start; auto on SQLite, check on Postgres", [
+      "check",
+      "auto",
+    ]),
+  },
+  examples: ["authctl serve", "authctl serve --host 0.0.0.0 --port 443 --workers 4 --migrate check"],
+  exits: { 0: "stopped because it was asked to", 69: "the port is in use, or the database cannot be reached" },
+  async run({ host, port, workers, migrate }, desk) {
+    const env = {
+      ...desk.place.env,
+      ...(host !== undefined && { HOST: host }),
+      ...(port !== undefined && { PORT: String(port) }),
+      ...(workers !== undefined && { WORKERS: String(workers) }),
+    };
+    const place: Place = { ...desk.place, env };
+    const start = settle(place).WORKERS === 1 ? serveAlone : serveTogether;
+    return await start(desk, { ...place, ...(migrate !== undefined && { migrate }) });
+  },
+});
+
+type Start = Place & Pick<Opening, "migrate">;
+
+async function serveAlone(desk: Desk, place: Start): Promise<number> {
+  const { startServer } = await import("../src/server.ts");
+  const made: string[] = [];
+  const serving = await startServer({ ...place, onMade: (what) => made.push(what) }).catch((error: unknown) =>
+    failToListen(error, place),
+  );
+  announce(desk, place, serving.url, made);
+  await aborted(desk.interrupted);
+  await serving.stop();
+  return 0;
+}
+
+async function serveTogether(desk: Desk, place: Start): Promise<number> {
+  await refuseTaken(place);
+  const made: string[] = [];
+  // Once, before there are several to do it at the same time; and whatever is wrong is told here, not by each worker.
+  const core = await openCore({ ...place, purpose: "serve", onMade: (what) => made.push(what) });
+  await core.close();
+  const { HOST, PORT, WORKERS } = settle(place);
+  const env = {
+    ...place.env,
+    HOST,
+    PORT: String(PORT),
+    WORKERS: String(WORKERS),
+    // The name of the file rather than what is in it: a secret never stands in the environment of a child.
+    ...(place.envFile !== undefined && { AUTHCTL_ENV_FILE: resolve(place.cwd, place.envFile) }),
+  };
+  let listening = 0;
+  const start = (): Worker => {
+    const child = Bun.spawn([process.execPath, "--no-env-file", join(import.meta.dir, "../src/server.ts")], {
+      cwd: place.cwd,
+      env,
+      stdin: "ignore",
+      stdout: "inherit",
+      stderr: "inherit",
+      // Its end tells a worker that its supervisor is gone, even after a `kill -9`.
+      ipc: () => {
+        listening += 1;
+        if (listening === WORKERS) announce(desk, place, urlOf(HOST, PORT), made);
+      },
+    });
+    return { exited: child.exited, stop: () => child.kill("SIGTERM") };
+  };
+  return await supervise({
+    workers: WORKERS,
+    start,
+    stop: desk.interrupted,
+    warn: desk.warn,
+    now: desk.now,
+    sleep: (milliseconds, signal) => aborted(AbortSignal.any([signal, AbortSignal.timeout(milliseconds)])),
+  });
+}
+
+/**
+ * Workers share their port with whoever else asks for that: without this, a server that is started twice by
+ * mistake would answer half of the requests.
+ */
+async function refuseTaken(place: Place): Promise<void> {
+  const { HOST, PORT } = settle(place);
+  if (PORT === 0)
+    fail("config_invalid", { errors: [{ path: "PORT", message: "must not be 0 where workers share it." }] });
+  try {
+    const other = await Bun.connect({ hostname: reachable(HOST), port: PORT, socket: { data: () => {} } });
+    other.end();
+  } catch {
+    return;
+  }
+  failTaken(HOST, PORT);
+}
+
+function failTaken(host: string, port: number): never {
+  const detail = `Port ${port} of ${host} is taken. Stop the other program, or choose another port with --port.`;
+  fail("address_in_use", { detail });
+}
+
+function failToListen(error: unknown, place: Place): never {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (error instanceof DomainError || typeof code !== "string") throw error;
+  const { HOST, PORT } = settle(place);
+  if (code === "EADDRINUSE") failTaken(HOST, PORT);
+  if (["EACCES", "EADDRNOTAVAIL", "ENOTFOUND"].includes(code)) {
+    const errors = [{ path: code === "EACCES" ? "PORT" : "HOST", message: `cannot be listened on (${code}).` }];
+    fail("config_invalid", { errors });
+  }
+  throw error;
+}
+
+/** Every address of this machine is no address that one could go to. */
+function reachable(host: string): string {
+  return host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+}
+
+function urlOf(host: string, port: number): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** Where to go from here: one line in production, one screen in a development that has just begun. */
+function announce(desk: Desk, place: Place, url: string, made: readonly string[]): void {
+  const { NODE_ENV, HOST, WORKERS } = settle(place);
+  const who = WORKERS === 1 ? "" : ` with ${WORKERS} workers`;
+  for (const what of made) desk.say(what);
+  if (NODE_ENV === "production") return desk.say(`authctl ${version} serves ${url}${who}`);
+  const here = url.replace(HOST, reachable(HOST));
+  desk.say(`authctl ${version} serves ${url}${who}; its pages are at ${here}/docs`);
+  if (made.length > 0) desk.say(firstSteps(here));
+}
+
+/** What stands between a new database and a first token, to be pasted. */
+function firstSteps(url: string): string {
+  const post = (path: string, body: object): string =>
+    `  curl -s ${url}/api/v1/auth/${path} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
+  const person = { email: "ada@example.com", password: "correct horse battery staple" };
+  return [
+    "",
+    "A first user, and a first token:",
+    post("register", person),
+    post("login", person),
+    "A first admin, from another shell in this directory:",
+    "  authctl admin seed --email ada@example.com",
+    "",
+  ].join("\n");
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((settled) => signal.addEventListener("abort", () => settled(), { once: true }));
+}

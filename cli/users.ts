@@ -1,0 +1,268 @@
+import type { Core } from "../src/core/core.ts";
+import { DomainError, fail, type InputError } from "../src/core/errors.ts";
+import { listSessions } from "../src/core/sessions.ts";
+import {
+  createUser,
+  deleteUser,
+  disableUser,
+  enableUser,
+  findUser,
+  type Member,
+  type MemberChange,
+  pagesOfUsers,
+  setPassword,
+  updateUser,
+} from "../src/core/users.ts";
+import { userView } from "../src/core/views.ts";
+import type { UserFilter } from "../src/store/users.ts";
+import { counted, either } from "./arguments.ts";
+import { command, group } from "./command.ts";
+import type { Desk } from "./desk.ts";
+import { choice, number, positional, text, toggle } from "./options.ts";
+import { secretArgs } from "./secret.ts";
+
+const viewOf = ({ user, roles }: Member) => userView(user, roles);
+const columns = ["id", "email", "username", "roles", "is_active", "last_login_at"] as const;
+const oneUser = { user: positional("USER", "id, address or user name", { required: true }) };
+const someUsers = { users: positional("USER", "ids, addresses or user names", { required: true, many: true }) };
+
+const list = command({
+  description: "List users in the order of their making, to the end.",
+  effect: "read",
+  args: {
+    role: text("only those who hold this role"),
+    active: either("only those who may sign in, or may not"),
+    emailVerified: either("only those whose address is verified, or is not"),
+    query: text("only those whose address or user name begins so", { hint: "PREFIX" }),
+    limit: number("at most so many", { min: 1 }),
+  },
+  examples: ["authctl user list --no-active --output csv", "authctl user list --role admin --json"],
+  async run({ role, active, emailVerified, query, limit }, desk) {
+    const filter: UserFilter = {
+      ...(role !== undefined && { role }),
+      ...(active !== undefined && { active }),
+      ...(emailVerified !== undefined && { emailVerified }),
+      ...(query !== undefined && { prefix: query.trim().toLowerCase() }),
+    };
+    await desk.withCore((core) => desk.print(views(core, filter, limit, desk), columns));
+  },
+});
+
+async function* views(core: Core, filter: UserFilter, limit = Number.POSITIVE_INFINITY, desk: Pick<Desk, "say">) {
+  let left = limit;
+  for await (const page of pagesOfUsers(core, filter)) {
+    yield page.slice(0, left).map(viewOf);
+    if (page.length > left) {
+      desk.say(`There are more than ${counted(limit, "user")}: --limit ended the list.`);
+      return;
+    }
+    left -= page.length;
+  }
+}
+
+const get = command({
+  description: "Show one user.",
+  effect: "read",
+  args: oneUser,
+  async run({ user }, desk) {
+    await desk.withCore(async (core) => desk.print(viewOf(await findUser(core, user))));
+  },
+});
+
+const create = command({
+  description: "Make a user.",
+  effect: "write",
+  args: {
+    email: text("the address", { required: true }),
+    username: text("the user name"),
+    fullName: text("the full name"),
+    role: text("a role; without any, `user`", { many: true }),
+    emailVerified: toggle("the address counts as verified"),
+    disabled: toggle("may not sign in until enabled"),
+    passwordless: toggle("without a password: it can be set later"),
+    ...secretArgs,
+  },
+  examples: [
+    "authctl user create --email ada@example.com --generate",
+    "authctl user create --email ada@example.com --role admin --role user --passwordless",
+  ],
+  exits: { 4: "the address or the user name is taken" },
+  async run({ email, username, fullName, role, emailVerified, disabled, passwordless, ...secret }, desk) {
+    if (passwordless && (secret.generate || secret.passwordStdin || secret.passwordFile !== undefined)) {
+      fail("usage", { detail: "--passwordless and a password exclude each other." });
+    }
+    await desk.withCore(async (core, by) => {
+      const made = await createUser(core, by, {
+        email,
+        ...(username !== undefined && { username }),
+        ...(fullName !== undefined && { fullName }),
+        ...(role.length > 0 && { roles: role }),
+        ...(!passwordless && { password: await desk.secret(`Password of ${email}`, secret) }),
+        emailVerified,
+        active: !disabled,
+      });
+      await desk.print(viewOf(made));
+    });
+  },
+});
+
+const update = command({
+  description: "Change what a user is called, or whether the address is verified.",
+  effect: "write",
+  args: {
+    ...oneUser,
+    email: text("the new address; it counts as not verified"),
+    username: text("the new user name"),
+    fullName: text("the new full name"),
+    emailVerified: either("the address counts as verified, or as not verified"),
+    clear: choice("take a name away", ["username", "full-name"], { many: true }),
+  },
+  examples: ["authctl user update ada@example.com --full-name 'Ada King'", "authctl user update ada --clear username"],
+  exits: { 4: "the address or the user name is taken" },
+  async run({ user, email, username, fullName, emailVerified, clear }, desk) {
+    const cleared = { username: clear.includes("username"), fullName: clear.includes("full-name") };
+    if ((cleared.username && username !== undefined) || (cleared.fullName && fullName !== undefined)) {
+      fail("usage", { detail: "A name cannot be set and cleared at once." });
+    }
+    const change: MemberChange = {
+      ...(email !== undefined && { email }),
+      ...(username !== undefined && { username }),
+      ...(fullName !== undefined && { fullName }),
+      ...(emailVerified !== undefined && { emailVerified }),
+      ...(cleared.username && { username: null }),
+      ...(cleared.fullName && { fullName: null }),
+    };
+    if (Object.keys(change).length === 0) fail("usage", { detail: "Say what to change: --email, --username, …" });
+    await desk.withCore(async (core, by) => {
+      const { id } = (await findUser(core, user)).user;
+      await desk.print(viewOf(await updateUser(core, by, id, change)));
+    });
+  },
+});
+
+const disable = command({
+  description: "Keep users from signing in, and end all their sessions.",
+  effect: "write",
+  dryRun: true,
+  args: someUsers,
+  exits: { 4: "nobody else could administer" },
+  async run({ users }, desk) {
+    await desk.withCore(async (core, by) => {
+      const named = await usersNamed(core, users);
+      await withEach(desk, named, "disabled", ({ user }) => disableUser(core, by, user.id));
+    });
+  },
+});
+
+const enable = command({
+  description: "Let users sign in again.",
+  effect: "write",
+  dryRun: true,
+  args: someUsers,
+  async run({ users }, desk) {
+    await desk.withCore(async (core, by) => {
+      const named = await usersNamed(core, users);
+      await withEach(desk, named, "enabled", ({ user }) => enableUser(core, by, user.id));
+    });
+  },
+});
+
+const remove = command({
+  description: "Delete users with everything but the audit trail.",
+  effect: "destructive",
+  dryRun: true,
+  args: someUsers,
+  examples: [
+    "authctl user delete ada@example.com",
+    "authctl user list --no-active --output id | authctl user delete - --yes",
+  ],
+  exits: { 4: "nobody else could administer" },
+  async run({ users }, desk) {
+    await desk.withCore(async (core, by) => {
+      const named = await usersNamed(core, users);
+      let sessions = 0;
+      for (const { user } of named) sessions += (await listSessions(core, user.id)).length;
+      const deed = `deletes ${counted(named.length, "user")} (${someOf(named)}) and ends ${counted(sessions, "session")}`;
+      if (desk.dryRun) desk.say(`A rehearsal: it ${deed}.`);
+      await desk.confirm(deed);
+      await withEach(desk, named, "deleted", async (member) => {
+        await deleteUser(core, by, member.user.id);
+        return member;
+      });
+    });
+  },
+});
+
+const password = command({
+  description: "Set a user's password. Ends every session of the user.",
+  effect: "write",
+  args: { ...oneUser, ...secretArgs },
+  examples: ["authctl user set-password ada@example.com --generate"],
+  async run({ user, ...secret }, desk) {
+    await desk.withCore(async (core, by) => {
+      const { id, email } = (await findUser(core, user)).user;
+      const ended = await setPassword(core, by, id, await desk.secret(`New password of ${email}`, secret));
+      if (desk.json) await desk.print({ id, email, sessions_ended: ended });
+      desk.say(`set the password of ${email}, and ended ${counted(ended, "session")}`);
+    });
+  },
+});
+
+export default group({
+  description: "The people.",
+  verbs: { list, get, create, update, disable, enable, delete: remove, "set-password": password },
+});
+
+/** Everybody who is named, once. Fails before anything is done where somebody is unknown. */
+async function usersNamed(core: Core, references: readonly string[]): Promise<Member[]> {
+  const found = new Map<string, Member>();
+  const errors: InputError[] = [];
+  for (const reference of references) {
+    try {
+      const member = await findUser(core, reference);
+      found.set(member.user.id, member);
+    } catch (error) {
+      if (!(error instanceof DomainError && error.code === "not_found")) throw error;
+      errors.push({ path: reference, message: "is no user's id, address or user name." });
+    }
+  }
+  if (errors.length > 0)
+    fail("not_found", { detail: "Nothing was done. `authctl user list` shows who there is.", errors });
+  return [...found.values()];
+}
+
+/** Does `act` with each; one who is refused keeps nobody else from it, and is told at the end. Prints those with whom it was done. */
+async function withEach(
+  desk: Desk,
+  members: readonly Member[],
+  done: string,
+  act: (member: Member) => Promise<Member>,
+): Promise<void> {
+  if (desk.dryRun) return desk.print(members.map(viewOf), columns);
+  const finished: Member[] = [];
+  const refused: { readonly email: string; readonly error: DomainError }[] = [];
+  for (const member of members) {
+    if (desk.interrupted.aborted) break;
+    try {
+      finished.push(await act(member));
+    } catch (error) {
+      if (!(error instanceof DomainError && ["conflict", "missing"].includes(error.kind))) throw error;
+      refused.push({ email: member.user.email, error });
+    }
+  }
+  if (members.length === 1 && refused[0]) throw refused[0].error;
+  await desk.print(finished.map(viewOf), columns);
+  desk.say(`${done} ${counted(finished.length, "user")}`);
+  if (finished.length < members.length) {
+    fail("partly_done", {
+      detail: `${finished.length} of ${counted(members.length, "user")} ${done}.`,
+      errors: refused.map(({ email, error }) => ({ path: email, message: `was refused: ${error.title}.` })),
+    });
+  }
+}
+
+function someOf(members: readonly Member[]): string {
+  const shown = members.slice(0, 3).map(({ user }) => user.email);
+  const more = members.length - shown.length;
+  return more > 0 ? `${shown.join(", ")} and ${counted(more, "other")}` : shown.join(", ");
+}
