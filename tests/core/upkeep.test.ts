@@ -1,0 +1,235 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { login } from "../../src/core/login.ts";
+import { authenticate, revokeSessions } from "../../src/core/sessions.ts";
+import { type PurgeOptions, previewPurge, purge } from "../../src/core/upkeep.ts";
+import {
+  codeOf,
+  firefox,
+  goodPassword,
+  openTestCore,
+  registerAda,
+  root,
+  type TestCore,
+  visitor,
+} from "../support/core.ts";
+import { dump } from "../support/database.ts";
+
+const minute = 60_000;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+let core: TestCore;
+beforeEach(async () => {
+  core = await openTestCore();
+  await registerAda(core);
+});
+afterEach(() => core.close());
+
+const signIn = async (credential: "session" | "tokens" = "session") => {
+  const given = await login(core, visitor, { identifier: "ada@example.com", password: goodPassword, credential });
+  return {
+    token: given.credential === "session" ? given.sessionToken : given.accessToken,
+    session: given.standing.session,
+  };
+};
+const signInTimes = (times: number) => Promise.all(Array.from({ length: times }, () => signIn()));
+const rows = (table: string) => dump(core.directory)[table]!.length;
+
+const options: PurgeOptions = {
+  kinds: ["sessions", "keys", "servers"],
+  olderThan: 0,
+  batchSize: 10,
+  pause: 20,
+  maxTime: 5 * minute,
+  maxRows: Number.MAX_SAFE_INTEGER,
+};
+
+/** Purges, letting each pause pass as soon as it has begun. Answers with the size of each batch. */
+async function run(changed: Partial<PurgeOptions> = {}, where = core) {
+  const batches: number[] = [];
+  const all = { ...options, ...changed };
+  const onBatch = (size: number) => {
+    batches.push(size);
+    all.onBatch?.(size);
+    setImmediate(() => core.clock.advance(all.pause));
+  };
+  const purged = await purge(where, root, { ...all, onBatch });
+  return { ...purged, batches };
+}
+
+const purgeEvents = async () =>
+  (await core.store.auditEvents.page({}, 500)).filter((event) => event.action === "purge.done");
+
+describe("a purge", () => {
+  test("removes what has expired, in batches, and says so in the audit trail", async () => {
+    await signInTimes(25);
+    core.clock.advance(day);
+    expect(await run()).toEqual({
+      removed: { sessions: 25, keys: 0, servers: 0 },
+      finished: true,
+      batches: [10, 10, 5],
+    });
+    expect(rows("sessions")).toBe(0);
+    expect(await purgeEvents()).toMatchObject([{ actor: "root@test", particulars: { sessions: 25, finished: true } }]);
+    expect(await core.store.jobs.all()).toMatchObject([{ name: "purge", summary: { sessions: 25 } }]);
+  });
+
+  test("with nothing to do leaves no trace but the time of its success", async () => {
+    await signIn();
+    expect(await run()).toMatchObject({ removed: { sessions: 0 }, finished: true });
+    expect(await purgeEvents()).toEqual([]);
+    expect(await core.store.jobs.all()).toMatchObject([{ name: "purge", succeededAt: core.clock.now() }]);
+  });
+
+  test("never takes what is alive, nor what was revoked and would not have expired yet", async () => {
+    const [dead] = await signInTimes(1);
+    core.clock.advance(59 * minute);
+    const [alive, revoked] = [await signIn(), await signIn()];
+    const family = await signIn("tokens");
+    await revokeSessions(core, root, [revoked.session]);
+    core.clock.advance(minute);
+    expect((await run()).removed.sessions).toBe(1);
+    expect(await core.store.sessions.byId(dead!.session.id)).toBeUndefined();
+    expect((await core.store.sessions.byId(revoked.session.id))?.revokeReason).toBe("revoked-by-operator");
+    for (const { token } of [alive, family]) expect(await codeOf(authenticate(core, token, firefox))).toBeUndefined();
+    expect(rows("refresh_families")).toBe(1);
+  });
+
+  test("takes the refresh family with its session", async () => {
+    await signIn("tokens");
+    core.clock.advance(7 * day);
+    expect((await run()).removed.sessions).toBe(1);
+    expect([rows("sessions"), rows("refresh_families")]).toEqual([0, 0]);
+  });
+
+  test("changes no answer: what it takes was refused before, and is refused the same afterwards", async () => {
+    const { token } = await signIn();
+    core.clock.advance(hour);
+    expect(await codeOf(authenticate(core, token, firefox))).toBe("unauthenticated");
+    await run();
+    expect(await codeOf(authenticate(core, token, firefox))).toBe("unauthenticated");
+  });
+
+  test("spares what ended less long ago than it is told", async () => {
+    await signIn();
+    core.clock.advance(hour + minute);
+    expect((await run({ olderThan: minute + 1 })).removed.sessions).toBe(0);
+    expect((await run({ olderThan: minute })).removed.sessions).toBe(1);
+  });
+
+  test("does only the kinds that it is told", async () => {
+    await signIn();
+    core.clock.advance(2 * day);
+    await core.store.write((tx) =>
+      tx.servers.beat({ id: "s", host: "h", version: "1", startedAt: new Date(0), seenAt: new Date(0) }),
+    );
+    expect((await run({ kinds: ["servers"] })).removed).toEqual({ sessions: 0, keys: 0, servers: 1 });
+    expect(rows("sessions")).toBe(1);
+  });
+
+  test("forgets a server that has been silent for a day, and no other", async () => {
+    const beat = (id: string, seenAt: Date) =>
+      core.store.write((tx) => tx.servers.beat({ id, host: "h", version: "1", startedAt: seenAt, seenAt }));
+    await beat("silent", core.clock.now());
+    core.clock.advance(1);
+    await beat("just heard of", core.clock.now());
+    core.clock.advance(day - 1);
+    await run();
+    expect((await core.store.servers.seenSince(new Date(0))).map((server) => server.id)).toEqual(["just heard of"]);
+  });
+
+  test("is foretold exactly by its rehearsal, which removes nothing", async () => {
+    await signInTimes(3);
+    core.clock.advance(hour);
+    await signIn();
+    const oldest = core.clock.now();
+    expect(await previewPurge(core, options)).toEqual([
+      { kind: "sessions", rows: 3, oldest },
+      { kind: "keys", rows: 0, oldest: null },
+      { kind: "servers", rows: 0, oldest: null },
+    ]);
+    expect(rows("sessions")).toBe(4);
+  });
+});
+
+describe("the budget of a purge", () => {
+  beforeEach(async () => {
+    await signInTimes(25);
+    core.clock.advance(day);
+  });
+
+  test("of rows is kept to the row, and the next run goes on", async () => {
+    expect(await run({ maxRows: 12 })).toEqual({
+      removed: { sessions: 12, keys: 0, servers: 0 },
+      finished: false,
+      batches: [10, 2],
+    });
+    expect(rows("sessions")).toBe(13);
+    expect(await core.store.jobs.all()).toEqual([]);
+    expect(await run()).toMatchObject({ removed: { sessions: 13 }, finished: true });
+    expect(await core.store.jobs.all()).toHaveLength(1);
+  });
+
+  test("that is just enough has finished the work", async () => {
+    expect(await run({ maxRows: 25 })).toMatchObject({ removed: { sessions: 25 }, finished: true });
+  });
+
+  test("of time ends it after the batch that it ran out in", async () => {
+    const purged = await run({ maxTime: minute, onBatch: () => core.clock.advance(minute) });
+    expect(purged).toMatchObject({ removed: { sessions: 10 }, finished: false, batches: [10] });
+    expect(rows("sessions")).toBe(15);
+  });
+
+  test("is not spent on what expires while it runs, so that it always ends", async () => {
+    const { session } = await signIn();
+    const purged = await run({ maxTime: day, onBatch: () => core.clock.advance(hour) });
+    expect(purged).toMatchObject({ removed: { sessions: 25 }, finished: true, batches: [10, 10, 5] });
+    expect(session.idleExpiresAt < core.clock.now()).toBe(true);
+    expect(await core.store.sessions.byId(session.id)).toBeDefined();
+  });
+
+  test("an interruption ends it after the batch, without waiting for the pause, and what is done stays", async () => {
+    const stop = new AbortController();
+    const purged = await purge(core, root, {
+      ...options,
+      pause: hour,
+      interrupted: stop.signal,
+      onBatch: () => stop.abort(),
+    });
+    expect(purged).toMatchObject({ removed: { sessions: 10 }, finished: false });
+    expect(rows("sessions")).toBe(15);
+    expect(await purgeEvents()).toMatchObject([{ particulars: { sessions: 10, finished: false } }]);
+  });
+});
+
+describe("the lock of a purge", () => {
+  test("keeps a second run out, of this process or another, until the first has ended", async () => {
+    const other = await core.again();
+    const release = await core.store.lock("purge");
+    for (const where of [core, other]) expect(await codeOf(run({}, where))).toBe("lock_held");
+    await release?.();
+    expect(await codeOf(run({}, other))).toBeUndefined();
+    await other.store.close();
+  });
+
+  test("lets one of 20 parallel runs through, and no row is counted twice", async () => {
+    await signInTimes(25);
+    core.clock.advance(day);
+    const others = await Promise.all([core.again(), core.again()]);
+    const removed: number[] = [];
+    const codes = await Promise.all(
+      Array.from({ length: 20 }, (_, at) =>
+        codeOf(run({}, [core, ...others][at % 3]).then((purged) => removed.push(purged.removed.sessions))),
+      ),
+    );
+    expect(new Set(codes.filter((code) => code !== undefined))).toEqual(new Set(["lock_held"]));
+    expect(removed.reduce((sum, one) => sum + one, 0)).toBe(25);
+    for (const other of others) await other.store.close();
+  });
+
+  test("is freed where the run fails", async () => {
+    const broken = { ...core, store: { ...core.store, write: () => Promise.reject(new Error("the disk is full")) } };
+    await expect(purge(broken, root, options)).rejects.toThrow("the disk is full");
+    expect(await codeOf(run())).toBeUndefined();
+  });
+});

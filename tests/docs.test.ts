@@ -1,0 +1,65 @@
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { exampleSettings } from "../cli/config-example.ts";
+import { commands } from "../cli/run.ts";
+import { currentPages } from "../docs/generate.ts";
+import { settings } from "../src/config.ts";
+import { catalogue } from "../src/core/errors.ts";
+
+const root = join(import.meta.dir, "..");
+const read = (file: string): string => readFileSync(join(root, file), "utf8");
+const prose = [
+  "README.md",
+  ...readdirSync(join(root, "docs"))
+    .filter((one) => one.endsWith(".md"))
+    .map((one) => `docs/${one}`),
+];
+
+const current = await currentPages();
+
+describe("the documentation says what the code says", () => {
+  test.each(Object.keys(current))("%s is as `bun run docs` would write it", (file) => {
+    expect(read(file)).toBe(current[file]!);
+  });
+
+  test(".env.example is what `authctl config example` prints", () => {
+    expect(read(".env.example").trimEnd()).toBe(exampleSettings().trimEnd());
+  });
+
+  test.each(prose)("%s names only settings that there are", (file) => {
+    const names = new Set<string>(settings.flatMap(({ name }) => [name, `${name}_FILE`]));
+    const known = (name: string) =>
+      names.has(name) || /^(AUTHCTL_|SQLITE_|NO_COLOR$|CI$|HKDF|HMAC|BEGIN_|CRASH_|CROWD_)/.test(name);
+    const named = [...read(file).matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)].map((one) => one[1]!);
+    expect(named.filter((name) => !known(name))).toEqual([]);
+  });
+
+  test.each(prose)("%s names only commands that there are", async (file) => {
+    const unknown: string[] = [];
+    for (const [, noun, verb] of read(file).matchAll(/[`$] ?authctl ([a-z]+)(?: ([a-z-]+))?/g)) {
+      const entry = commands[noun!];
+      if (!entry) unknown.push(noun!);
+      const loaded = entry && (await entry.load(commands)).default;
+      const isVerb = loaded?.kind !== "group" || verb === undefined || verb in loaded.verbs;
+      if (!isVerb) unknown.push(`${noun} ${verb}`);
+    }
+    expect(unknown).toEqual([]);
+  });
+
+  test.each(prose)("%s links only to pages that there are", (file) => {
+    const links = [...read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map((one) => one[1]!);
+    const missing = links.filter(
+      (link) => !Bun.file(join(root, file, "..", link)).size && !readdirSync(root).includes(link),
+    );
+    expect(missing).toEqual([]);
+  });
+
+  test("every code of the catalogue is in the page of errors, and every code has a sentence", () => {
+    for (const [name, { title, detail }] of Object.entries(catalogue)) {
+      expect(read("docs/errors.md")).toContain(`\`${name}\``);
+      expect(title.length).toBeGreaterThan(5);
+      expect(detail).toMatch(/[.]$/);
+    }
+  });
+});

@@ -1,0 +1,72 @@
+/** SE-4: what was acknowledged holds, however the server dies. `CRASH_ROUNDS=200` and `CRASH_SEED` make it a longer one. */
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { seededChance, wholeFrom } from "../support/chance.ts";
+import { withDatabase } from "../support/database.ts";
+import { newTokens, statusOfMe } from "../support/people.ts";
+import { spawnServer, startServer } from "../support/server.ts";
+import { Witness } from "../support/witness.ts";
+
+const rounds = wholeFrom("CRASH_ROUNDS", 8);
+const seed = wholeFrom("CRASH_SEED", 20_260_101);
+/** A round takes less than half a second; a slow machine may take longer. */
+const patience = 20_000 + rounds * 3_000;
+
+const server = await startServer({ SQLITE_SYNCHRONOUS: "full" });
+afterAll(server.end);
+
+const isWhole = (directory: string): unknown[] =>
+  withDatabase(directory, (db) => [
+    ...db.query("PRAGMA integrity_check").values().flat(),
+    ...db.query("PRAGMA foreign_key_check").values(),
+  ]);
+
+test(
+  `SE-4 ${rounds} times kill -9 under writes: nothing that was acknowledged is lost`,
+  async () => {
+    const chance = seededChance(seed);
+    const broken: string[] = [];
+    const earlier: Witness[] = [];
+    for (let round = 1; round <= rounds; round++) {
+      const witnesses = Array.from({ length: 8 }, () => new Witness(server, seededChance(chance.below(2 ** 31))));
+      const acting = Promise.all(witnesses.map((witness) => witness.act()));
+      await Bun.sleep(20 + chance.below(400));
+      await server.kill();
+      await acting;
+      await server.restart();
+      expect(isWhole(server.directory)).toEqual(["ok"]);
+      // Two of those who saw an earlier crash are asked again: it has to hold through the next ones too.
+      const again = earlier.length > 0 ? [chance.pick(earlier), chance.pick(earlier)] : [];
+      const found = await Promise.all([...witnesses, ...new Set(again)].map((witness) => witness.broken()));
+      broken.push(...found.flat().map((what) => `round ${round}: ${what}`));
+      earlier.push(...witnesses);
+    }
+    const acknowledged = earlier.reduce((sum, witness) => sum + witness.acknowledged, 0);
+    console.log(`crash: seed ${seed}, ${rounds} kills, ${acknowledged} acknowledged answers, ${broken.length} broken`);
+    expect(broken).toEqual([]);
+    expect(acknowledged).toBeGreaterThan(rounds);
+  },
+  patience,
+);
+
+test(
+  "kill -9 during the first start leaves a directory that the next start makes good",
+  async () => {
+    const chance = seededChance(seed);
+    for (let round = 0; round < Math.max(4, rounds / 4); round++) {
+      const directory = mkdtempSync(join(tmpdir(), "authctl-first-crash-"));
+      const child = spawnServer(directory, { DATA_DIR: directory, PORT: "0" });
+      await Bun.sleep(20 + chance.below(200));
+      child.kill("SIGKILL");
+      await child.exited;
+      const next = await startServer({ DATA_DIR: directory });
+      expect(await statusOfMe(next, (await newTokens(next)).access_token)).toBe(200);
+      expect(isWhole(directory)).toEqual(["ok"]);
+      await next.end();
+      rmSync(directory, { recursive: true, force: true });
+    }
+  },
+  patience,
+);

@@ -1,0 +1,116 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createClient, type HttpClient } from "./client.ts";
+
+const root = join(import.meta.dir, "../..");
+
+/** How long a server may take to listen, in milliseconds. */
+const patience = 15_000;
+
+export type Environment = Readonly<Record<string, string>>;
+
+/** One line of the log, as it stood on standard output. */
+export type LogLine = Readonly<Record<string, unknown>> & { readonly event?: string };
+
+export type TestServer = HttpClient & {
+  readonly url: string;
+  readonly directory: string;
+  /** What every process that works on the same data is given. */
+  readonly env: Environment;
+  /** Every line that any of its processes has logged. */
+  readonly log: readonly LogLine[];
+  /** Everything on standard error. */
+  readonly errors: () => string;
+  /** SIGKILL: gone at once, with whatever it was doing. */
+  kill(): Promise<void>;
+  /** SIGTERM: finishes what it has begun. Answers the exit code. */
+  stop(): Promise<number>;
+  /** Starts again on the same data and the same port; stops what still runs. */
+  restart(changed?: Environment): Promise<void>;
+  /** Kills what still runs and removes the data. */
+  end(): Promise<void>;
+};
+
+const cheapHashing = { ARGON2_MEMORY_KIB: "8", ARGON2_TIME_COST: "1" };
+
+/** A real server in a process of its own, with a data directory of its own, listening on a port of its own. */
+export async function startServer(changed: Environment = {}): Promise<TestServer> {
+  const directory = mkdtempSync(join(tmpdir(), "authctl-server-"));
+  // The issuer stays the same over a restart, whatever the port.
+  const env = { DATA_DIR: directory, PUBLIC_URL: "http://localhost:8000", ...cheapHashing, ...changed };
+  const log: LogLine[] = [];
+  const errors: string[] = [];
+  let url = "";
+  let child: Child | undefined;
+
+  const start = async (more: Environment = {}): Promise<void> => {
+    const PORT = url === "" ? "0" : new URL(url).port;
+    const started = spawnServer(directory, { ...env, PORT, ...more });
+    child = started;
+    url = await listening(started, log, errors);
+  };
+  const end = async (signal: "SIGKILL" | "SIGTERM"): Promise<number> => {
+    child?.kill(signal);
+    return (await child?.exited) ?? 0;
+  };
+
+  await start();
+  return {
+    ...createClient(() => url),
+    get url() {
+      return url;
+    },
+    directory,
+    env,
+    log,
+    errors: () => errors.join(""),
+    kill: async () => void (await end("SIGKILL")),
+    stop: () => end("SIGTERM"),
+    restart: async (more) => {
+      await end("SIGTERM");
+      await start(more);
+    },
+    end: async () => {
+      await end("SIGKILL");
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+export function spawnServer(directory: string, env: Environment) {
+  return Bun.spawn([process.execPath, "--no-env-file", join(root, "src/server.ts")], {
+    cwd: directory,
+    env: { PATH: process.env["PATH"] ?? "", ...env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+}
+
+type Child = ReturnType<typeof spawnServer>;
+
+/** Reads what the server says to its end, and answers where it listens. Fails with its words where it never does. */
+async function listening(child: Child, log: LogLine[], errors: string[]): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const giveUp = () => reject(new Error(`the server does not listen:\n${JSON.stringify(log)}\n${errors.join("")}`));
+  const deadline = setTimeout(giveUp, patience);
+  void linesOf(child.stdout, (line) => {
+    const said = JSON.parse(line) as LogLine;
+    log.push(said);
+    if (said.event === "listening") resolve(String(said["url"]));
+  }).then(giveUp, reject);
+  void linesOf(child.stderr, (line) => errors.push(`${line}\n`)).catch(reject);
+  return await promise.finally(() => clearTimeout(deadline));
+}
+
+/** A last line that a kill has cut off is left out. */
+async function linesOf(stream: ReadableStream<Uint8Array>, take: (line: string) => void): Promise<void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of stream) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) take(line);
+  }
+}
