@@ -120,7 +120,9 @@ const create = command({
       const before = readdirSync(folder);
       const config = `drizzle/${dialect}.config.ts`;
       const words = [process.execPath, "--bun", generator, "generate", "--config", config, "--name", name];
-      const generating = Bun.spawn(words, { cwd: root, env: { ...desk.place.env }, stdin: "ignore", stderr: "pipe" });
+      // The schema is all that it needs, so it gets no settings to see.
+      const env = { PATH: desk.place.env.PATH };
+      const generating = Bun.spawn(words, { cwd: root, env, stdin: "ignore", stderr: "pipe" });
       const [said, complaint] = await Promise.all([generating.stdout.text(), generating.stderr.text()]);
       desk.detail(said.trim());
       if ((await generating.exited) !== 0) throw new Error(`drizzle-kit failed: ${complaint.trim() || said.trim()}`);
@@ -132,7 +134,11 @@ const create = command({
       }
     }
     await desk.print(made.map((file) => ({ file })));
-    desk.say(made.length === 0 ? "The tables have not changed. Nothing to do." : "Write the way back by hand.");
+    desk.say(
+      made.length === 0
+        ? "The tables have not changed. Nothing to do."
+        : "Now write the way back into the empty .down.sql files.",
+    );
   },
 });
 

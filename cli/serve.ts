@@ -141,11 +141,13 @@ function announce(desk: Desk, place: Place, url: string, made: readonly string[]
   if (NODE_ENV === "production") return desk.say(`authctl ${version} serves ${url}${who}`);
   const here = url.replace(HOST, reachable(HOST));
   desk.say(`authctl ${version} serves ${url}${who}; its pages are at ${here}/docs`);
-  if (made.length > 0) desk.say(firstSteps(here));
+  // Whoever typed the README's command may have neither Bun nor authctl on the path.
+  const authctl = place.env["npm_lifecycle_event"] === "up" ? "npx -y bun@1.4.5 run authctl" : "authctl";
+  if (made.length > 0) desk.say(firstSteps(here, authctl));
 }
 
 /** What stands between a new database and a first token, to be pasted. */
-function firstSteps(url: string): string {
+function firstSteps(url: string, authctl: string): string {
   const post = (path: string, body: object): string =>
     `  curl -s ${url}/api/v1/auth/${path} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
   const person = { email: "ada@example.com", password: "correct horse battery staple" };
@@ -155,7 +157,7 @@ function firstSteps(url: string): string {
     post("register", person),
     post("login", person),
     "A first admin, from another shell in this directory:",
-    "  authctl admin seed --email ada@example.com",
+    `  ${authctl} admin seed --email ada@example.com`,
     "",
   ].join("\n");
 }
