@@ -299,7 +299,6 @@ export function loadConfig(environment: Environment, place: { cwd: string; envFi
     } else if (twin !== undefined) {
       value = readSecret(`${name}_FILE`, resolve(place.cwd, twin), problems);
       source = `file ${twin}`;
-      if (value === undefined) continue;
     }
     const fallback = typeof setting.fallback === "function" ? setting.fallback(chosen) : setting.fallback;
     sources[name] = source;
@@ -316,7 +315,10 @@ export function loadConfig(environment: Environment, place: { cwd: string; envFi
     if (!setting.secret && written !== undefined) texts[name] = written;
   }
   const config = chosen as Config;
-  problems.push(...contradictions(config), ...(config.NODE_ENV === "production" ? unsafe(config) : []));
+  // A secret that cannot be read is no missing one: it has been told already.
+  const told = (name: string) => problems.some((one) => one.name.startsWith(name));
+  const risks = config.NODE_ENV === "production" ? unsafe(config).filter((one) => !told(one.name)) : [];
+  problems.push(...contradictions(config), ...risks);
   return { config, sources: sources as Loaded["sources"], texts, problems };
 }
 

@@ -46,6 +46,7 @@ export type Opening = Place & {
 /** What the store needs of the catalogue of failures. */
 const failures: Failures = {
   unavailable: (cause) => new DomainError("unavailable", { retryAfter: 1, cause }),
+  busy: (cause) => new DomainError("database_busy", { retryAfter: 1, cause }),
   irreversible: (migration) =>
     new DomainError("irreversible_migration", {
       detail: `${migration} has no way back. Restore a backup that was made before it.`,

@@ -2,6 +2,8 @@ import { hostname } from "node:os";
 import { isatty } from "node:tty";
 import { version } from "../package.json";
 import { createLog } from "./adapters/log.ts";
+import { loadConfig } from "./config.ts";
+import { DomainError } from "./core/errors.ts";
 import { healthOf, leave } from "./core/health.ts";
 import { createApp } from "./http/app.ts";
 import { type Opening, openCore, settle } from "./open.ts";
@@ -62,7 +64,12 @@ export async function startServer(starting: Starting): Promise<Serving> {
 if (import.meta.main) {
   const envFile = process.env.AUTHCTL_ENV_FILE;
   const place = { env: process.env, cwd: process.cwd(), ...(envFile && { envFile }) };
-  const serving = await startServer({ ...place, reusePort: true });
+  const serving = await startServer({ ...place, reusePort: true }).catch((error: unknown) => {
+    const { config } = loadConfig(process.env, place);
+    const failure = error instanceof DomainError ? { code: error.code, detail: error.detail } : {};
+    createLog(config, { isTerminal: isatty(1), fd: 1 }).error("start_failed", failure, error);
+    process.exit(1);
+  });
   let stopping: Promise<void> | undefined;
   const stop = (): void => void (stopping ??= serving.stop().then(() => process.exit(0)));
   process.once("SIGTERM", stop);

@@ -119,6 +119,11 @@ export const catalogue = {
     title: "Another program listens there",
     detail: "Stop the other program, or choose another port with --port.",
   },
+  database_busy: {
+    kind: "busy",
+    title: "The database is busy",
+    detail: "Another process has been writing for long. Try again after the number of seconds in `Retry-After`.",
+  },
   internal_error: {
     kind: "defect",
     title: "Something broke",

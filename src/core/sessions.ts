@@ -117,8 +117,11 @@ export async function authenticate(core: Core, token: string, client: Client): P
   if (!standing || !isAlive(standing.session, standing.user, now)) return fail("unauthenticated");
   const { session, user } = standing;
   const by: UserActor = { kind: "user", userId: user.id, session, client };
-  if (!clientFits(core, session, client)) await suspectHijack(core, by);
-  if (needsTouch(core, session, now)) {
+  const isDue = needsTouch(core, session, now);
+  const observed = core.settings.SESSION_BINDING === "observe";
+  // What is only observed is recorded as often as the use of a session is, not with every request.
+  if (!clientFits(core, session, client) && (isDue || !observed)) await suspectHijack(core, by, observed);
+  if (isDue) {
     // A check that only reads goes on where nothing can be written.
     await core.store
       .write((tx) => touchSession(core, tx, session, client))
@@ -140,8 +143,7 @@ async function standingOfAccessToken(core: Core, token: string): Promise<Standin
   return standing?.user.id === claims?.userId ? standing : undefined;
 }
 
-async function suspectHijack(core: Core, by: UserActor): Promise<void> {
-  const observed = core.settings.SESSION_BINDING === "observe";
+async function suspectHijack(core: Core, by: UserActor, observed: boolean): Promise<void> {
   await core.store.write((tx) => recordAnotherClient(core, tx, by, observed));
   if (!observed) fail("session_hijack_suspected");
 }
@@ -149,6 +151,8 @@ async function suspectHijack(core: Core, by: UserActor): Promise<void> {
 /** The session came from another client than it was given to: revoked, unless it is only observed. */
 export async function recordAnotherClient(core: Core, tx: Tx, by: UserActor, observed: boolean): Promise<void> {
   const { session } = by;
+  // Of many requests at once only the one that ends the session is worth a record.
+  if (!observed && (await revoke(core, tx, by, [session], "another-client")).length === 0) return;
   const particulars = { browser: session.browser, os: session.os };
   await record(core, tx, by, {
     action: "session.client_changed",
@@ -156,7 +160,6 @@ export async function recordAnotherClient(core: Core, tx: Tx, by: UserActor, obs
     sessionId: session.id,
     particulars,
   });
-  if (!observed) await revoke(core, tx, by, [session], "another-client");
 }
 
 /** Ends sessions. Those that had ended already stay as they were. Answers the ids of the others. */

@@ -9,7 +9,7 @@ import { signOutEverywhere } from "../core/sessions.ts";
 import { register } from "../core/users.ts";
 import { credentialsView, userView } from "../core/views.ts";
 import { credentialCookies } from "./cookies.ts";
-import { clientOf, guards, handlesOf, refuseOtherOrigins } from "./guards.ts";
+import { clientOf, guards, handlesOf, isRefused, refuseOtherOrigins } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
 
@@ -107,8 +107,14 @@ export const authRoutes = (core: Core) => {
           fromBody ??
           refreshCookie ??
           fail("unauthenticated", { detail: "Send the refresh token as `refresh_token` or as its cookie." });
-        const credentials = await refresh(core, anonymous(clientOf(request)), token);
-        return deliver(set, credentials, fromBody === undefined ? "cookie" : "body");
+        const byCookie = fromBody === undefined;
+        try {
+          const credentials = await refresh(core, anonymous(clientOf(request)), token);
+          return deliver(set, credentials, byCookie ? "cookie" : "body");
+        } catch (error) {
+          if (byCookie && isRefused(error)) set.headers["set-cookie"] = cookies.clear();
+          throw error;
+        }
       },
       {
         body: schemas.refreshBody,
@@ -133,7 +139,8 @@ export const authRoutes = (core: Core) => {
         const { bearer, accessCookie, sessionCookie, refreshCookie } = handlesOf(core, request);
         const byCookie = [accessCookie, sessionCookie, refreshCookie].filter((one) => one !== undefined);
         if (bearer === undefined && byCookie.length > 0) refuseOtherOrigins(core, request);
-        const handles = [bearer, body?.refresh_token, ...(bearer === undefined ? byCookie : [])];
+        // All that came, so that a broken handle does not keep a good one alive.
+        const handles = [bearer, body?.refresh_token, ...byCookie];
         await signOut(
           core,
           anonymous(clientOf(request)),

@@ -37,6 +37,8 @@ type CookieSettings = Pick<
 
 type WithoutStanding<C> = C extends Credentials ? Omit<C, "standing"> : never;
 
+type Kind = "access" | "refresh" | "session";
+
 type Attributes = { readonly name: string; readonly path: string; readonly sameSite: "Lax" | "Strict" | "None" };
 
 /** The three cookies of the contract: how they are called, set and cleared. All are values of `Set-Cookie`. */
@@ -76,6 +78,13 @@ export function credentialCookies(settings: CookieSettings) {
             forget(session),
           ],
 
-    clear: (): string[] => [forget(access), forget(refresh), forget(session)],
+    clear: (which: readonly Kind[] = ["access", "refresh", "session"]): string[] =>
+      which.map((one) => forget({ access, refresh, session }[one])),
+
+    /** Which of these cookies came with a request, whether they can be read or not. */
+    sent: ({ headers }: Request, ...which: readonly Kind[]): Kind[] => {
+      const names = (headers.get("cookie") ?? "").split(";").map((pair) => pair.split("=", 1)[0]?.trim());
+      return which.filter((one) => names.includes({ access, refresh, session }[one].name));
+    },
   };
 }

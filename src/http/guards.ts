@@ -3,7 +3,7 @@ import type { Client } from "../core/actors.ts";
 import type { Core } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import { authenticate, type Principal } from "../core/sessions.ts";
-import { readCookies } from "./cookies.ts";
+import { credentialCookies, readCookies } from "./cookies.ts";
 import { visitOf } from "./edge.ts";
 
 /** Where a request came from. */
@@ -74,18 +74,32 @@ async function principalOf(core: Core, request: Request): Promise<Principal> {
   return fail("unauthenticated");
 }
 
+/** Whether what was presented is no credential (any more), so that a browser should forget it (rule SE-6). */
+export const isRefused = (error: unknown): boolean =>
+  error instanceof DomainError &&
+  ["unauthenticated", "session_hijack_suspected", "refresh_token_reused"].includes(error.code);
+
 const principals = new WeakMap<Request, Principal>();
 
 /**
  * What a route may ask for: `signedIn: true` gives it a `principal`, or the request never reaches it. Who is
  * not signed in hears that before anything is said of the body.
  */
-export const guards = (core: Core) =>
-  new Elysia({ name: "guards" }).macro({
+export const guards = (core: Core) => {
+  const cookies = credentialCookies(core.settings);
+  return new Elysia({ name: "guards" }).macro({
     signedIn: {
-      transform: async ({ request }) => {
-        principals.set(request, await principalOf(core, request));
+      transform: async ({ request, set }) => {
+        try {
+          principals.set(request, await principalOf(core, request));
+        } catch (error) {
+          const byCookie = !request.headers.has("authorization");
+          if (byCookie && isRefused(error))
+            set.headers["set-cookie"] = cookies.clear(cookies.sent(request, "access", "session"));
+          throw error;
+        }
       },
       resolve: ({ request }) => ({ principal: principals.get(request)! }),
     },
   });
+};

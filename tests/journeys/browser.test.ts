@@ -194,3 +194,23 @@ describe("BR-1 an unsafe request that cookies carry", () => {
     expect(await statusOfMe(server, bearer)).toBe(401);
   });
 });
+
+describe("SE-6 a cookie that is no credential", () => {
+  const cookie = { cookie: "access_token=eyJhbGciOiJub25lIn0.e30.; theme=dark; __Host-session=st_x" };
+
+  test("is cleared by the answer that refuses it, and no other cookie is", async () => {
+    const answer = await fetch(`${server.url}/api/v1/users/me`, { headers: cookie });
+    expect(answer.status).toBe(401);
+    const cleared = answer.headers.getSetCookie().map((one) => one.replace(/=.*?;/, "=;"));
+    expect(cleared).toEqual([
+      "access_token=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax",
+      "__Host-session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax",
+    ]);
+  });
+
+  test("is left alone where `Authorization` was what counted", async () => {
+    const answer = await fetch(`${server.url}/api/v1/users/me`, { headers: { ...cookie, authorization: "Bearer x" } });
+    expect(answer.status).toBe(401);
+    expect(answer.headers.getSetCookie()).toEqual([]);
+  });
+});

@@ -51,6 +51,8 @@ export type Dialect = {
 /** Reasons that no query can be blamed for. Built by the core, which owns the catalogue of failures. */
 export type Failures = {
   unavailable(cause: unknown): Error;
+  /** Another process writes, and has done so for longer than anyone waits. */
+  busy(cause: unknown): Error;
   irreversible(migration: string): Error;
   altered(migration: string): Error;
 };

@@ -46,7 +46,8 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
   const reader = connect("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 268435456", "query_only = ON");
   const writing = drizzle({ client: writer }) as unknown as Db;
 
-  const translate = (error: unknown): unknown => (causedByStorage(error) ? failures.unavailable(error) : error);
+  const translate = (error: unknown): unknown =>
+    isBusy(error) ? failures.busy(error) : causedByStorage(error) ? failures.unavailable(error) : error;
 
   const inside = new AsyncLocalStorage<true>();
   let tail: Promise<unknown> = Promise.resolve();
