@@ -144,6 +144,7 @@ export async function rotateSigningKey(
   const spare = await mintKey(core, algorithm);
   const verdict = await core.store.write(async (tx) => {
     const now = core.clock.now();
+    await tx.signingKeys.claim(algorithm);
     const rows = (await tx.signingKeys.current()).filter((row) => row.algorithm === algorithm);
     const old = rows.find((row) => row.state === "active");
     let next = rows.find((row) => row.state === "next");

@@ -252,13 +252,11 @@ export async function deleteUser(core: Core, by: Actor, id: string): Promise<voi
 /** Keeps a user from signing in, and ends every session. Nothing happens where that is so already. Fails with `last_admin`. */
 export async function disableUser(core: Core, by: Actor, id: string): Promise<Member> {
   return await core.store.write(async (tx) => {
-    const before = await member(tx, id);
-    if (before.user.disabledAt) return before;
     await keepAnAdmin(tx, id);
-    const now = core.clock.now();
-    await tx.users.update(id, { disabledAt: now, updatedAt: now });
-    await record(core, tx, by, { action: "user.disabled", userId: id });
-    await endAllSessions(core, tx, by, id);
+    if (await tx.users.disable(id, core.clock.now())) {
+      await record(core, tx, by, { action: "user.disabled", userId: id });
+      await endAllSessions(core, tx, by, id);
+    }
     return await member(tx, id);
   });
 }
@@ -266,10 +264,8 @@ export async function disableUser(core: Core, by: Actor, id: string): Promise<Me
 /** Lets a user sign in again. Nothing happens where that is so already. */
 export async function enableUser(core: Core, by: Actor, id: string): Promise<Member> {
   return await core.store.write(async (tx) => {
-    const before = await member(tx, id);
-    if (!before.user.disabledAt) return before;
-    await tx.users.update(id, { disabledAt: null, updatedAt: core.clock.now() });
-    await record(core, tx, by, { action: "user.enabled", userId: id });
+    const enabled = await tx.users.enable(id, core.clock.now());
+    if (enabled) await record(core, tx, by, { action: "user.enabled", userId: id });
     return await member(tx, id);
   });
 }

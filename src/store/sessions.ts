@@ -170,7 +170,9 @@ export const sessionWriters = (db: Db, { sessions }: Tables) => {
         .where(lte(sessions.idleExpiresAt, before))
         .orderBy(asc(sessions.idleExpiresAt))
         .limit(limit);
-      return (await db.delete(sessions).where(inArray(sessions.id, doomed)).returning({ id: sessions.id })).length;
+      // Said again outside: on Postgres one that was used a moment ago is looked at anew by this condition alone.
+      const ended = and(inArray(sessions.id, doomed), lte(sessions.idleExpiresAt, before));
+      return (await db.delete(sessions).where(ended).returning({ id: sessions.id })).length;
     },
   };
 };

@@ -1,4 +1,4 @@
-import { and, asc, eq, lte, ne } from "drizzle-orm";
+import { and, asc, eq, inArray, lte, min, ne } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
 import type { SigningAlgorithm, SigningKey, Tables } from "./tables.ts";
 
@@ -17,6 +17,17 @@ export const signingKeyReaders = (db: Db, { signingKeys }: Tables) => ({
 });
 
 export const signingKeyWriters = (db: Db, { signingKeys }: Tables) => ({
+  /**
+   * Lets only one transaction at a time decide about the keys of an algorithm: what is read after this still
+   * holds at the commit. On SQLite there is only one writer anyway; on Postgres the oldest of them is locked.
+   */
+  claim: async (algorithm: SigningAlgorithm): Promise<void> => {
+    const oldest = db
+      .select({ kid: min(signingKeys.kid) })
+      .from(signingKeys)
+      .where(eq(signingKeys.algorithm, algorithm));
+    await db.update(signingKeys).set({ algorithm }).where(inArray(signingKeys.kid, oldest));
+  },
   /** `false` where there is a key of this state and algorithm already. */
   insert: async (key: NewSigningKey): Promise<boolean> =>
     (await db.insert(signingKeys).values(key).onConflictDoNothing().returning({ kid: signingKeys.kid })).length === 1,

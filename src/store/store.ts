@@ -39,8 +39,10 @@ export type Tx = ReturnType<typeof writersOf>;
 
 export type Store = ReturnType<typeof readersOf> & {
   /**
-   * One transaction: what `work` reads still holds when it commits, and a throw takes everything back.
-   * Inside, await nothing but `tx`. A verdict that must stick is returned and thrown afterwards.
+   * One transaction: a throw takes everything back. What `work` has read may be another's to change until it
+   * commits: it decides by what a conditional statement answers, or claims what it reads about. It may be begun
+   * anew where another transaction was in the way. Inside, await nothing but `tx`. A verdict that must stick is
+   * returned and thrown afterwards.
    */
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** A lock of one job over all processes; `undefined` where another one holds it. */

@@ -1,4 +1,4 @@
-import { and, asc, count, eq, gt, isNull, like, or, sql } from "drizzle-orm";
+import { and, asc, count, eq, gt, isNotNull, isNull, like, or, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
 import { prepared } from "./dialects/prepared.ts";
 import type { Tables, User } from "./tables.ts";
@@ -22,7 +22,6 @@ export type UserChange = Partial<
     | "usernameKey"
     | "fullName"
     | "passwordHash"
-    | "disabledAt"
     | "lastLoginAt"
     | "updatedAt"
   >
@@ -114,6 +113,24 @@ export const userWriters = (db: Db, { users, userRoles, roles }: Tables) => ({
   /** `false` where there is no such user, or where the address or user name belongs to another. */
   update: async (id: string, change: UserChange): Promise<boolean> =>
     (await db.update(users).set(change).where(eq(users.id, id)).returning({ id: users.id })).length === 1,
+  /** `false` where the user is disabled already, or is not there. */
+  disable: async (id: string, disabledAt: Date): Promise<boolean> =>
+    (
+      await db
+        .update(users)
+        .set({ disabledAt, updatedAt: disabledAt })
+        .where(and(eq(users.id, id), isNull(users.disabledAt)))
+        .returning({ id: users.id })
+    ).length === 1,
+  /** `false` where the user is not disabled, or is not there. */
+  enable: async (id: string, updatedAt: Date): Promise<boolean> =>
+    (
+      await db
+        .update(users)
+        .set({ disabledAt: null, updatedAt })
+        .where(and(eq(users.id, id), isNotNull(users.disabledAt)))
+        .returning({ id: users.id })
+    ).length === 1,
   /** `false` where the password is no longer `from`. */
   replacePassword: async (id: string, from: string | null, to: string, updatedAt: Date): Promise<boolean> =>
     (

@@ -17,6 +17,7 @@ import {
   updatedFirefox,
   visitor,
 } from "../support/core.ts";
+import { rawSql } from "../support/database.ts";
 
 const second = 1000;
 const minute = 60 * second;
@@ -171,10 +172,7 @@ test("a generation that was never given out means that storage went back in time
   const first = await signIn();
   const next = await refresh(first.refreshToken);
   // What a restored copy of the database looks like from here.
-  const { Database } = await import("bun:sqlite");
-  const file = new Database(`${core.directory}/auth.db`);
-  file.run("UPDATE refresh_families SET generation = 1");
-  file.close();
+  await rawSql(core, "UPDATE refresh_families SET generation = 1");
   expect(await codeOf(refresh(next.refreshToken))).toBe("refresh_token_reused");
   expect((await core.store.sessions.byId(first.standing.session.id))?.revokeReason).toBe("refresh-generation-ahead");
   expect(core.lines.map((line) => line.event)).toContain("storage_rolled_back");

@@ -19,7 +19,7 @@ import {
   type TestCore,
   visitor,
 } from "../support/core.ts";
-import { dump, withDatabase } from "../support/database.ts";
+import { dump, rawSql } from "../support/database.ts";
 import { counted, watched } from "../support/watched.ts";
 
 const second = 1000;
@@ -112,7 +112,7 @@ describe("SE-3 the clocks of a session token", () => {
 describe("SE-2 a session token", () => {
   test("is stored only as a hash", async () => {
     const token = await start();
-    const stored = JSON.stringify(dump(core.directory));
+    const stored = JSON.stringify(await dump(core));
     const [, secret, signature] = token.split(".");
     expect(stored).toContain(idOf(token));
     for (const part of [token, secret!, signature!]) expect(stored).not.toContain(part);
@@ -141,9 +141,9 @@ describe("SE-2 a session token", () => {
 
   test("that another server secret signed is refused, however well it is known in the database", async () => {
     const token = await start({ SECRET_KEY: "Zk3uQ9pL7xW2vN8rT5yB1mC6dF4gH0jS" });
-    const hash = dump(core.directory)["sessions"]?.[0]?.["secret_hash"];
+    const hash = (await dump(core))["sessions"]?.[0]?.["secret_hash"];
     const other = await signIn();
-    withDatabase(core.directory, (db) => db.run("UPDATE sessions SET secret_hash = ?", [String(hash)]));
+    await rawSql(core, `UPDATE sessions SET secret_hash = '${String(hash)}'`);
     expect(await codeOf(use(other))).toBe("unauthenticated");
     await use(token);
   });
@@ -232,7 +232,9 @@ describe("SESSION_BINDING for session tokens", () => {
   test("of 20 parallel requests from another browser one is recorded as the end", async () => {
     const token = await start();
     const codes = await Promise.all(Array.from({ length: 20 }, () => codeOf(use(token, safari))));
-    expect(new Set(codes)).toEqual(new Set(["session_hijack_suspected"]));
+    // One that comes after the end meets a session that is over.
+    for (const code of codes) expect(["session_hijack_suspected", "unauthenticated"]).toContain(code!);
+    expect(codes).toContain("session_hijack_suspected");
     const events = await core.store.auditEvents.page({}, 100);
     expect(events.filter((event) => event.action === "session.revoked")).toHaveLength(1);
   });

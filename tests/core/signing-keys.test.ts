@@ -1,7 +1,4 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Core } from "../../src/core/core.ts";
 import { login } from "../../src/core/login.ts";
 import { authenticate } from "../../src/core/sessions.ts";
@@ -18,7 +15,7 @@ import {
   type TestCore,
   visitor,
 } from "../support/core.ts";
-import { textsOf } from "../support/database.ts";
+import { freshDatabase, textsOf } from "../support/database.ts";
 import { counted } from "../support/watched.ts";
 
 const second = 1000;
@@ -189,18 +186,18 @@ describe("an unknown kid", () => {
 
 describe("TK-6 races", () => {
   test("20 servers that start for the first time end with one key to sign with and one to come after it", async () => {
-    const directory = mkdtempSync(join(tmpdir(), "authctl-first-start-"));
+    const fresh = await freshDatabase();
     core = await openTestCore();
-    const env = { ...core.env, DATA_DIR: directory };
+    const env = { ...core.env, ...fresh.env };
     const { clock, log, random } = core;
     const all = await Promise.all(
-      Array.from({ length: 20 }, () => openCore({ env, cwd: directory, purpose: "serve", clock, log, random })),
+      Array.from({ length: 20 }, () => openCore({ env, cwd: "/", purpose: "serve", clock, log, random })),
     );
     expect((await listSigningKeys(all[0]!)).map((key) => key.state).toSorted()).toEqual(["active", "next"]);
     const signing = await Promise.all(all.map(async (one) => (await currentKeys(one)).signing.kid));
     expect(new Set(signing).size).toBe(1);
     for (const one of all) await one.close();
-    rmSync(directory, { recursive: true, force: true });
+    await fresh.drop();
   });
 
   test("of 20 operators who rotate when it is due, one does", async () => {
@@ -232,5 +229,5 @@ describe("TK-6 races", () => {
 
 test("PW-7 a private key stands nowhere in the database in the clear", async () => {
   await start();
-  for (const text of textsOf(core.directory)) expect(text).not.toMatch(/"d"\s*:|PRIVATE KEY/);
+  for (const text of await textsOf(core)) expect(text).not.toMatch(/"d"\s*:|PRIVATE KEY/);
 });

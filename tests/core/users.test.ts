@@ -62,8 +62,8 @@ describe("races for a name", () => {
     });
     expect(codes.filter((code) => code === undefined)).toHaveLength(1);
     expect(codes.filter((code) => code === "email_taken")).toHaveLength(19);
-    expect(dump(core.directory)["users"]).toHaveLength(1);
-    expect(dump(core.directory)["user_roles"]).toHaveLength(1);
+    const { users, user_roles } = await dump(core);
+    expect([users, user_roles].map((rows) => rows?.length)).toEqual([1, 1]);
   });
 
   test("of 20 parallel registrations of one user name one wins", async () => {
@@ -115,7 +115,8 @@ describe("SE-3 races against signing in", () => {
     const racing = twenty((_, where) => codeOf(signIn(goodPassword, where)));
     await deleteUser(other, root, user.id);
     for (const code of await racing) expect([undefined, "invalid_credentials"]).toContain(code);
-    for (const table of ["sessions", "refresh_families", "user_roles"]) expect(dump(core.directory)[table]).toEqual([]);
+    const left = await dump(core);
+    for (const table of ["sessions", "refresh_families", "user_roles"]) expect(left[table]).toEqual([]);
   });
 
   test("PW-8 a new password: a sign-in with the old one that was under way is good for nothing", async () => {
@@ -223,7 +224,7 @@ describe("an account", () => {
     });
     const { by } = await authenticate(core, (await signIn()).accessToken, firefox);
     await deleteOwnAccount(core, by, goodPassword);
-    const { audit_events: events, ...rest } = dump(core.directory);
+    const { audit_events: events, ...rest } = await dump(core);
     expect(JSON.stringify(rest)).not.toContain(user.id);
     expect(JSON.stringify(events)).not.toMatch(/Lovelace|ada@example/);
     expect(await actionsOf(user.id)).toEqual(["user.deleted", "login.succeeded", "user.registered"]);

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { decodeJwt, decodeProtectedHeader } from "jose";
 import { safariAgent, type Tokens, type WireUser } from "../support/client.ts";
 import { goodPassword } from "../support/core.ts";
+import { formats } from "../support/openapi.ts";
 import {
   expectProblem,
   newEmail,
@@ -18,8 +19,6 @@ const server = await startServer({ REFRESH_LATE_RETRY: "off" });
 afterAll(server.end);
 
 const auth = "/api/v1/auth";
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
-const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
 describe("POST /register", () => {
   const register = <T = WireUser>(body: object) => server.post<T>(`${auth}/register`, body);
@@ -29,7 +28,7 @@ describe("POST /register", () => {
     const { status, body, text } = await register({ email, password: goodPassword, full_name: "Ada Lovelace" });
     expect(status).toBe(201);
     expect(body).toEqual({
-      id: expect.stringMatching(uuid),
+      id: expect.stringMatching(formats.uuid),
       email,
       email_verified: false,
       username: null,
@@ -37,7 +36,7 @@ describe("POST /register", () => {
       is_active: true,
       is_admin: false,
       roles: ["user"],
-      created_at: expect.stringMatching(instant),
+      created_at: expect.stringMatching(formats["date-time"]),
       updated_at: body.created_at,
       last_login_at: null,
     });
@@ -139,7 +138,7 @@ describe("POST /login", () => {
     const again = await signInForSession(server, { email: first.user.email }, { bearer: first.session_token });
     const cookie = `session=${first.session_token}; access_token=${first.session_token}`;
     const third = await signInForSession(server, { email: first.user.email }, { headers: { cookie } });
-    expect(new Set([first.session_id, again.session_id, third.session_id]).size).toBe(3);
+    expect(new Set([first, again, third].map((one) => one.session_id)).size).toBe(3);
   });
 
   test("PW-4 says the same of an unknown address, a wrong password and an address that is none", async () => {
@@ -173,35 +172,9 @@ describe("POST /login", () => {
   });
 });
 
-describe("POST /login-form", () => {
-  const form = { "content-type": "application/x-www-form-urlencoded" };
-  const send = (body: string) => server.post<Tokens>(`${auth}/login-form`, body, { headers: form });
-
-  test("gives the answer of OAuth 2.0, by address or user name", async () => {
-    const { email } = await signUp(server);
-    const body = new URLSearchParams({ grant_type: "password", username: email, password: goodPassword, scope: "" });
-    const { status, body: given } = await send(String(body));
-    expect(status).toBe(200);
-    expect(given).toMatchObject({ token_type: "Bearer", user: { email } });
-    expect(await statusOfMe(server, given.access_token)).toBe(200);
-  });
-
-  test("refuses a wrong password, a missing one, another grant, and JSON", async () => {
-    const { email } = await signUp(server);
-    const username = encodeURIComponent(email);
-    expectProblem(await send(`username=${username}&password=wrong`), 401, "invalid_credentials");
-    expectProblem(await send(`username=${username}`), 422, "validation_failed");
-    expectProblem(await send(`username=${username}&password=a&password=b`), 422, "validation_failed");
-    const other = `grant_type=client_credentials&username=${username}&password=x`;
-    expectProblem(await send(other), 422, "validation_failed");
-    const json = await server.post(`${auth}/login-form`, { username: email, password: goodPassword });
-    expectProblem(json, 415, "unsupported_media_type");
-  });
-});
-
 describe("POST /refresh", () => {
-  const refresh = <T = Tokens>(token: string, headers = {}) =>
-    server.post<T>(`${auth}/refresh`, { refresh_token: token }, { headers });
+  const refresh = (token: string, headers = {}) =>
+    server.post<Tokens>(`${auth}/refresh`, { refresh_token: token }, { headers });
 
   test("trades a refresh token for its successor on the same session", async () => {
     const first = await newTokens(server);

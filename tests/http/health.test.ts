@@ -1,9 +1,8 @@
-import { Database } from "bun:sqlite";
 import { afterAll, describe, expect, test } from "bun:test";
-import { join } from "node:path";
 import { version } from "../../package.json";
 import { createApp } from "../../src/http/app.ts";
 import { openTestCore } from "../support/core.ts";
+import { rawSql } from "../support/database.ts";
 import { startServer } from "../support/server.ts";
 
 const server = await startServer();
@@ -34,16 +33,11 @@ test("GET /livez asks nothing of any part", async () => {
 });
 
 test("the database is proven by a write, and the server is gone from it after a stop", async () => {
-  const seen = () => {
-    const db = new Database(join(server.directory, "auth.db"), { readonly: true });
-    const rows = db.query("SELECT seen_at FROM servers").all().length;
-    db.close();
-    return rows;
-  };
+  const seen = async () => (await rawSql(server, "SELECT seen_at FROM servers")).length;
   await server.get("/health");
-  expect(seen()).toBe(1);
+  expect(await seen()).toBe(1);
   expect(await server.stop()).toBe(0);
-  expect(seen()).toBe(0);
+  expect(await seen()).toBe(0);
   await server.restart();
   expect(server.log.map((line) => line.event).filter((event) => event !== "request")).toEqual([
     "listening",

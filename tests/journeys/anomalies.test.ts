@@ -102,17 +102,17 @@ async function attempt(act: (at: Core) => Promise<unknown>, failing: number) {
 describe("nothing is half done", () => {
   test.each(Object.entries(acts))("%s", async (_, act) => {
     const scene = await setTheScene();
-    const before = dump(core.directory);
+    const before = await dump(core);
     let failing = 1;
     for (; ; failing++) {
       const { broke, committed } = await attempt((at) => act(at, scene), failing);
       if (!broke) break;
       expect(committed).toBe(false);
-      expect(dump(core.directory)).toEqual(before);
+      expect(await dump(core)).toEqual(before);
     }
     // A read at least, the beginning, the deed, its record and the commit.
     expect(failing).toBeGreaterThan(3);
-    expect(dump(core.directory)).not.toEqual(before);
+    expect(await dump(core)).not.toEqual(before);
   });
 
   test("an answer that is lost after the commit is made good by the same refresh token", async () => {

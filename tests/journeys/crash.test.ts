@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { seededChance, wholeFrom } from "../support/chance.ts";
-import { withDatabase } from "../support/database.ts";
+import { dialect, rawSql } from "../support/database.ts";
 import { newTokens, statusOfMe } from "../support/people.ts";
-import { spawnServer, startServer } from "../support/server.ts";
+import { spawnServer, startServer, type TestServer } from "../support/server.ts";
 import { Witness } from "../support/witness.ts";
 
 const rounds = wholeFrom("CRASH_ROUNDS", 8);
@@ -17,11 +17,14 @@ const patience = 20_000 + rounds * 3_000;
 const server = await startServer({ SQLITE_SYNCHRONOUS: "full" });
 afterAll(server.end);
 
-const isWhole = (directory: string): unknown[] =>
-  withDatabase(directory, (db) => [
-    ...db.query("PRAGMA integrity_check").values().flat(),
-    ...db.query("PRAGMA foreign_key_check").values(),
-  ]);
+/** What is broken in the database itself. Of a Postgres, which has not crashed, nothing can be asked. */
+const damage = async ({ env }: Pick<TestServer, "env">): Promise<unknown[]> =>
+  dialect === "postgres"
+    ? []
+    : [
+        ...(await rawSql({ env }, "PRAGMA foreign_key_check")),
+        ...(await rawSql({ env }, "PRAGMA integrity_check")).filter((row) => row["integrity_check"] !== "ok"),
+      ];
 
 test(
   `SE-4 ${rounds} times kill -9 under writes: nothing that was acknowledged is lost`,
@@ -36,7 +39,7 @@ test(
       await server.kill();
       await acting;
       await server.restart();
-      expect(isWhole(server.directory)).toEqual(["ok"]);
+      expect(await damage(server)).toEqual([]);
       // Two of those who saw an earlier crash are asked again: it has to hold through the next ones too.
       const again = earlier.length > 0 ? [chance.pick(earlier), chance.pick(earlier)] : [];
       const found = await Promise.all([...witnesses, ...new Set(again)].map((witness) => witness.broken()));
@@ -51,22 +54,24 @@ test(
   patience,
 );
 
-test(
-  "kill -9 during the first start leaves a directory that the next start makes good",
-  async () => {
-    const chance = seededChance(seed);
-    for (let round = 0; round < Math.max(4, rounds / 4); round++) {
-      const directory = mkdtempSync(join(tmpdir(), "authctl-first-crash-"));
-      const child = spawnServer(directory, { DATA_DIR: directory, PORT: "0" });
-      await Bun.sleep(20 + chance.below(200));
-      child.kill("SIGKILL");
-      await child.exited;
-      const next = await startServer({ DATA_DIR: directory });
-      expect(await statusOfMe(next, (await newTokens(next)).access_token)).toBe(200);
-      expect(isWhole(directory)).toEqual(["ok"]);
-      await next.end();
-      rmSync(directory, { recursive: true, force: true });
-    }
-  },
-  patience,
-);
+// Of what is made at the first start on Postgres, the schema comes from `authctl migrate up`.
+if (dialect === "sqlite")
+  test(
+    "kill -9 during the first start leaves a directory that the next start makes good",
+    async () => {
+      const chance = seededChance(seed);
+      for (let round = 0; round < Math.max(4, rounds / 4); round++) {
+        const directory = mkdtempSync(join(tmpdir(), "authctl-first-crash-"));
+        const child = spawnServer(directory, { DATA_DIR: directory, PORT: "0" });
+        await Bun.sleep(20 + chance.below(200));
+        child.kill("SIGKILL");
+        await child.exited;
+        const next = await startServer({ DATA_DIR: directory });
+        expect(await statusOfMe(next, (await newTokens(next)).access_token)).toBe(200);
+        expect(await damage(next)).toEqual([]);
+        await next.end();
+        rmSync(directory, { recursive: true, force: true });
+      }
+    },
+    patience,
+  );

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { systemRandom } from "../../src/adapters/system.ts";
 import { type Actor, anonymous, type Client, operator } from "../../src/core/actors.ts";
 import type { Core, Fields, Log } from "../../src/core/core.ts";
@@ -8,6 +5,7 @@ import { DomainError } from "../../src/core/errors.ts";
 import { type Member, register } from "../../src/core/users.ts";
 import { openCore } from "../../src/open.ts";
 import { createTestClock, type TestClock } from "./clock.ts";
+import { freshDatabase } from "./database.ts";
 
 export const goodPassword = "correct horse battery staple";
 
@@ -33,39 +31,39 @@ export type TestCore = Core & {
   readonly lines: Line[];
   readonly directory: string;
   readonly env: Readonly<Record<string, string>>;
-  /** The same database in another process, as it were: nothing is shared but the file. */
+  /** The same database in another process, as it were: nothing is shared but what is stored. */
   again(env?: Record<string, string>): Promise<TestCore>;
 };
 
 const cheapHashing = { ARGON2_MEMORY_KIB: "8", ARGON2_TIME_COST: "1", HASH_CONCURRENCY: "2" };
 
-/** A real core on a real SQLite file of its own, with a clock that stands until it is moved. */
+/** A real core on a real database of its own, with a clock that stands until it is moved. */
 export async function openTestCore(env: Record<string, string> = {}): Promise<TestCore> {
-  const directory = mkdtempSync(join(tmpdir(), "authctl-core-"));
-  const core = await openIn(directory, env, createTestClock());
+  const database = await freshDatabase();
+  const core = await openOn({ ...database.env, ...cheapHashing, ...env }, createTestClock());
   return Object.assign(core, {
     close: async () => {
       await core.store.close();
-      rmSync(directory, { recursive: true, force: true });
+      await database.drop();
     },
   });
 }
 
-async function openIn(directory: string, env: Record<string, string>, clock: TestClock): Promise<TestCore> {
+async function openOn(env: Record<string, string>, clock: TestClock): Promise<TestCore> {
   const lines: Line[] = [];
   const write =
     (level: string) =>
     (event: string, fields: Fields = {}) =>
       void lines.push({ level, event, fields });
   const log: Log = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
-  const whole = { DATA_DIR: directory, ...cheapHashing, ...env };
-  const core = await openCore({ env: whole, cwd: directory, purpose: "serve", clock, random: systemRandom, log });
+  const directory = env["DATA_DIR"]!;
+  const core = await openCore({ env, cwd: directory, purpose: "serve", clock, random: systemRandom, log });
   return Object.assign(core, {
     clock,
     lines,
     directory,
-    env: whole,
-    again: (more = {}) => openIn(directory, { ...env, ...more }, clock),
+    env,
+    again: (more = {}) => openOn({ ...env, ...more }, clock),
   });
 }
 

@@ -1,7 +1,6 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient, type HttpClient } from "./client.ts";
+import { freshDatabase } from "./database.ts";
 
 const root = join(import.meta.dir, "../..");
 
@@ -34,11 +33,12 @@ export type TestServer = HttpClient & {
 
 const cheapHashing = { ARGON2_MEMORY_KIB: "8", ARGON2_TIME_COST: "1" };
 
-/** A real server in a process of its own, with a data directory of its own, listening on a port of its own. */
+/** A real server in a process of its own, on a database of its own, listening on a port of its own. */
 export async function startServer(changed: Environment = {}): Promise<TestServer> {
-  const directory = mkdtempSync(join(tmpdir(), "authctl-server-"));
+  const database = await freshDatabase();
+  const directory = database.env["DATA_DIR"]!;
   // The issuer stays the same over a restart, whatever the port.
-  const env = { DATA_DIR: directory, PUBLIC_URL: "http://localhost:8000", ...cheapHashing, ...changed };
+  const env = { ...database.env, PUBLIC_URL: "http://localhost:8000", ...cheapHashing, ...changed };
   const log: LogLine[] = [];
   const errors: string[] = [];
   let url = "";
@@ -73,7 +73,7 @@ export async function startServer(changed: Environment = {}): Promise<TestServer
     },
     end: async () => {
       await end("SIGKILL");
-      rmSync(directory, { recursive: true, force: true });
+      await database.drop();
     },
   };
 }

@@ -97,5 +97,9 @@ export function causedByServer(error: unknown): boolean {
   return false;
 }
 
-/** Another transaction was in the way: the same work, begun anew, finds what that one has done. */
-export const isConflict = (error: unknown): boolean => ["40001", "40P01", "23505"].includes(codeIn(error) ?? "");
+/**
+ * Another transaction was in the way: the same work, begun anew, finds what that one has done. A row that has
+ * come since (23505) or has gone (23503) counts as one that was there, or was not, from the beginning.
+ */
+export const isConflict = (error: unknown): boolean =>
+  ["40001", "40P01", "23505", "23503"].includes(codeIn(error) ?? "");

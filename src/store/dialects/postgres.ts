@@ -77,17 +77,25 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
       });
       // A lock of the connection: it ends with it, and so with the process.
       const key = [`authctl:${options.schema}:${name}`];
-      const { rows } = await client.query<{ held: boolean }>(
-        "SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS held",
-        key,
-      );
-      if (!rows[0]?.held) {
+      const ask = async (verb: "pg_try_advisory_lock" | "pg_advisory_unlock"): Promise<boolean> => {
+        try {
+          const sql = `SELECT ${verb}(hashtextextended($1, 0)) AS done`;
+          return (await client.query<{ done: boolean }>(sql, key)).rows[0]?.done === true;
+        } catch (error) {
+          // Whether this connection holds the lock nobody knows: it ends, and the lock with it.
+          client.release(true);
+          throw translate(error);
+        }
+      };
+      if (!(await ask("pg_try_advisory_lock"))) {
         client.release();
         return undefined;
       }
       return async () => {
-        await client.query("SELECT pg_advisory_unlock(hashtextextended($1, 0))", key).catch(() => {});
-        client.release();
+        await ask("pg_advisory_unlock").then(
+          () => client.release(),
+          () => {},
+        );
       };
     },
     size: async () => {

