@@ -1,7 +1,8 @@
 import { type JWTHeaderParameters, errors as jose, jwtVerify, SignJWT } from "jose";
 import type { Session } from "../store/tables.ts";
 import type { Core } from "./core.ts";
-import { clockSkew, currentKeys, verifyingKey } from "./signing-keys.ts";
+import { sha256 } from "./secrets.ts";
+import { clockSkew, currentKeys, type Keys, verifyingKey } from "./signing-keys.ts";
 
 /** The client of those who sign in here directly, not through OAuth (RFC 9068, section 2.2). */
 export const firstPartyClient = "first-party";
@@ -13,6 +14,7 @@ export type AccessClaims = {
   readonly userId: string;
   readonly sessionId: string;
   readonly tokenId: string;
+  readonly notBefore: Date;
   readonly expiresAt: Date;
 };
 
@@ -51,6 +53,13 @@ export async function issueAccessToken(core: Core, session: Session, grants: Gra
 const foreignMembers = ["jwk", "jku", "x5u", "x5c", "crit", "b64"] as const;
 
 /**
+ * Tokens that a set of keys has verified, by their hash. The signature is what costs, and a token stays what it
+ * is; with other keys everything is verified anew. What has to be asked each time is the clock, and the session.
+ */
+const verifiedBy = new WeakMap<Keys["verifying"], Map<string, AccessClaims>>();
+const mostRemembered = 10_000;
+
+/**
  * What a token says, once its signature, algorithm, type, issuer, audience and time are right; else
  * `undefined`, never a throw for whatever was sent. That its session lives is for the caller to ask.
  * @param options.expired takes a token whose time is over as well: for signing out, which grants nothing
@@ -61,10 +70,29 @@ export async function verifyAccessToken(
   options = { expired: false },
 ): Promise<AccessClaims | undefined> {
   if (token.length > longestToken || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return undefined;
+  const { verifying } = await currentKeys(core);
+  const remembered = verifiedBy.get(verifying) ?? new Map<string, AccessClaims>();
+  verifiedBy.set(verifying, remembered);
+  const hash = sha256(token);
+  const claims = remembered.get(hash) ?? (await verifySignature(core, token));
+  if (!claims) return undefined;
+  remembered.set(hash, claims);
+  const [oldest] = remembered.keys();
+  if (remembered.size > mostRemembered && oldest !== undefined) remembered.delete(oldest);
+  return inTime(core, claims, options);
+}
+
+/** Our own expiry has no leeway; what another machine's clock wrote into `nbf` has. */
+function inTime(core: Core, claims: AccessClaims, options: { expired: boolean }): AccessClaims | undefined {
+  const now = core.clock.now().getTime();
+  const begun = claims.notBefore.getTime() <= now + clockSkew;
+  return begun && (options.expired || claims.expiresAt.getTime() > now) ? claims : undefined;
+}
+
+async function verifySignature(core: Core, token: string): Promise<AccessClaims | undefined> {
   const signature = token.slice(token.lastIndexOf(".") + 1);
   // One spelling of a signature: base64url leaves bits over that a decoder would ignore.
   if (Buffer.from(signature, "base64url").toString("base64url") !== signature) return undefined;
-  const now = core.clock.now();
   try {
     const { payload } = await jwtVerify(token, (header) => keyFor(core, header), {
       algorithms: ["ES256", "EdDSA", "RS256"],
@@ -72,16 +100,14 @@ export async function verifyAccessToken(
       issuer: core.settings.PUBLIC_URL,
       audience: core.settings.TOKEN_AUDIENCE,
       requiredClaims: ["exp", "iat", "sub", "jti", "sid"],
-      currentDate: now,
-      clockTolerance: options.expired ? Number.MAX_SAFE_INTEGER : clockSkew / 1000,
+      // The time is asked for separately, each time that the token is presented.
+      clockTolerance: Number.MAX_SAFE_INTEGER,
     });
-    const { sub, sid, jti, exp } = payload;
-    if (typeof sub !== "string" || typeof sid !== "string" || typeof jti !== "string" || typeof exp !== "number")
-      return undefined;
-    const expiresAt = new Date(exp * 1000);
-    // The tolerance is for what another machine's clock wrote into `nbf` and `iat`, not a longer life.
-    if (!options.expired && expiresAt <= now) return undefined;
-    return { userId: sub, sessionId: sid, tokenId: jti, expiresAt };
+    const { sub, sid, jti, exp, iat, nbf = iat } = payload;
+    const isText = (value: unknown): value is string => typeof value === "string";
+    if (!isText(sub) || !isText(sid) || !isText(jti) || exp === undefined || nbf === undefined) return undefined;
+    const [notBefore, expiresAt] = [new Date(nbf * 1000), new Date(exp * 1000)];
+    return { userId: sub, sessionId: sid, tokenId: jti, notBefore, expiresAt };
   } catch (error) {
     if (error instanceof jose.JOSEError || error instanceof TypeError || error instanceof SyntaxError) return undefined;
     throw error;

@@ -20,6 +20,8 @@ export type VerifyingKey = { readonly kid: string; readonly algorithm: SigningAl
 
 export type Keys = {
   readonly readAt: number;
+  /** Which keys there are, each in its state. */
+  readonly states: string;
   readonly signing: VerifyingKey;
   readonly verifying: ReadonlyMap<string, VerifyingKey>;
   /** The JWKS (RFC 7517, section 5), and its ETag. */
@@ -57,6 +59,10 @@ async function loadKeys(core: Core): Promise<Keys> {
   const now = core.clock.now();
   const rows = (await core.store.signingKeys.current()).filter((row) => !row.retiresAt || row.retiresAt > now);
   const active = rows.find((row) => row.state === "active" && row.algorithm === core.settings.TOKEN_ALGORITHM);
+  // Keys that have not changed stay the same `verifying`, by which it is remembered what they have verified.
+  const before = core.keyCache.keys;
+  const states = rows.map((row) => `${row.kid} ${row.state}`).join("\n");
+  if (before?.states === states) return { ...before, readAt: now.getTime() };
   if (!active)
     return fail("unavailable", {
       detail: "There is no active signing key: `authctl key rotate --now` makes one.",
@@ -68,6 +74,7 @@ async function loadKeys(core: Core): Promise<Keys> {
   const document = JSON.stringify({ keys });
   return {
     readAt: now.getTime(),
+    states,
     signing: await imported(active, privatePart(core, active)),
     verifying,
     document,
