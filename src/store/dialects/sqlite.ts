@@ -16,6 +16,15 @@ const attempts = 300;
 /** How long one attempt holds up this process, in milliseconds. Longer waits are spent outside SQLite, so that requests go on being read. */
 const attemptTimeout = 20;
 
+/** Work that shares one commit: enough to make it cheap, and few enough that other processes get their turn. */
+const mostInOneCommit = 64;
+
+type Waiting = {
+  readonly work: (db: Db) => Promise<unknown>;
+  readonly resolve: (answer: unknown) => void;
+  readonly reject: (error: unknown) => void;
+};
+
 /**
  * One file, two connections: one that only reads, and one writer behind a queue. Transactions are begun and
  * ended by hand, because the driver's own `transaction()` commits at the first await of an async function.
@@ -50,7 +59,8 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     isBusy(error) ? failures.busy(error) : causedByStorage(error) ? failures.unavailable(error) : error;
 
   const inside = new AsyncLocalStorage<true>();
-  let tail: Promise<unknown> = Promise.resolve();
+  const queue: Waiting[] = [];
+  let draining: Promise<void> | undefined;
 
   const begin = async (): Promise<void> => {
     for (let attempt = 1; ; attempt++) {
@@ -65,34 +75,61 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     }
   };
 
-  const transact = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
+  /** Runs one piece of work, and says how to settle its promise once everything has been committed. */
+  const attempt = async ({ work, resolve, reject }: Waiting): Promise<() => void> => {
+    writer.run("SAVEPOINT work");
     try {
-      await begin();
       const answer = await inside.run(true, work, writing);
-      writer.run("COMMIT");
-      return answer;
+      writer.run("RELEASE work");
+      return () => resolve(answer);
     } catch (error) {
-      if (writer.inTransaction) writer.run("ROLLBACK");
-      throw translate(error);
+      // Where the file itself failed, SQLite has taken everything back already, and the commit will say so.
+      if (writer.inTransaction) for (const end of ["ROLLBACK TO work", "RELEASE work"]) writer.run(end);
+      return () => reject(translate(error));
     }
+  };
+
+  /**
+   * Whatever waits shares one commit, which is what costs: each piece of work is taken back alone where it fails,
+   * and none is answered before the commit is durable.
+   */
+  const drain = async (): Promise<void> => {
+    for (;;) {
+      // One turn of the event loop: what other requests ask for in the same moment shares the commit.
+      await new Promise((turn) => setImmediate(turn));
+      if (queue.length === 0) break;
+      const batch = queue.splice(0, mostInOneCommit);
+      try {
+        await begin();
+        const settle: Array<() => void> = [];
+        for (const one of batch) settle.push(await attempt(one));
+        writer.run("COMMIT");
+        for (const each of settle) each();
+      } catch (error) {
+        if (writer.inTransaction) writer.run("ROLLBACK");
+        for (const { reject } of batch) reject(translate(error));
+      }
+    }
+    draining = undefined;
   };
 
   return {
     name: "sqlite",
     tables: defineTables(sqliteKit),
     read: drizzle({ client: reader }) as unknown as Db,
-    write: (work) => {
+    write: <T>(work: (db: Db) => Promise<T>) => {
       if (inside.getStore()) throw new Error("a write inside a write: hand on `tx` instead of opening another");
-      const done = tail.then(() => transact(work));
-      tail = done.catch(() => {});
-      return done;
+      const { promise, resolve, reject } = Promise.withResolvers<T>();
+      queue.push({ work, resolve: resolve as Waiting["resolve"], reject });
+      draining ??= drain();
+      return promise;
     },
     translate,
     lock: (name) => Promise.resolve(lockBeside(file, name)),
     size: () => Promise.resolve(["", "-wal", "-shm"].reduce((sum, end) => sum + sizeOf(file + end), 0)),
     migrations: sqliteMigrations(file, failures),
     close: async () => {
-      await tail;
+      await draining;
       reader.close();
       writer.close();
     },
