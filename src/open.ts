@@ -23,7 +23,7 @@ import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
 import { serverJob } from "./core/upkeep.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
 import { openSqlite } from "./store/dialects/sqlite.ts";
-import { createStore } from "./store/store.ts";
+import { createStore, type Store } from "./store/store.ts";
 
 export type Place = {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -146,6 +146,39 @@ export async function openCore(opening: Opening): Promise<Core> {
   } catch (error) {
     await database.close();
     throw error;
+  }
+}
+
+/**
+ * Another database, to be copied into: with the tables of this version, made where it has none. A rehearsal makes
+ * nothing, and is answered `undefined` where there are none.
+ */
+export async function openTarget(
+  config: Config,
+  cwd: string,
+  target: Config["DATABASE_URL"],
+  { now, rehearsal }: { readonly now: Date; readonly rehearsal: boolean },
+): Promise<Store | undefined> {
+  if (rehearsal && target.dialect === "sqlite" && !existsSync(resolve(cwd, target.file))) return undefined;
+  const database = await openDatabase({ ...config, DATABASE_URL: target }, cwd, true);
+  try {
+    const status = await database.migrations.status();
+    const fits = status.every(({ state }) => state === "applied" || state === "ahead");
+    const isBare = status.every(({ state }) => state === "pending");
+    if (!fits && !isBare) {
+      fail("schema_outdated", {
+        detail: "The target has tables of another version. Name a database that is empty, or migrate that one first.",
+      });
+    }
+    if (isBare && rehearsal) {
+      await database.close();
+      return undefined;
+    }
+    if (isBare) await database.migrations.up(now);
+    return createStore(database);
+  } catch (error) {
+    await database.close();
+    throw database.translate(error);
   }
 }
 

@@ -1,4 +1,5 @@
 import { auditEventReaders, auditEventWriters } from "./audit-events.ts";
+import { contentReaders, contentWriters } from "./contents.ts";
 import type { Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
 import { jobReaders, jobWriters } from "./jobs.ts";
 import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
@@ -18,6 +19,7 @@ const readersOf = (db: Db, tables: Tables) => ({
   auditEvents: auditEventReaders(db, tables),
   jobs: jobReaders(db, tables),
   servers: serverReaders(db, tables),
+  contents: contentReaders(db, tables),
 });
 
 const writersOf = (db: Db, tables: Tables) => {
@@ -31,18 +33,23 @@ const writersOf = (db: Db, tables: Tables) => {
     auditEvents: { ...readers.auditEvents, ...auditEventWriters(db, tables) },
     jobs: { ...readers.jobs, ...jobWriters(db, tables) },
     servers: { ...readers.servers, ...serverWriters(db, tables) },
+    contents: { ...readers.contents, ...contentWriters(db, tables) },
   };
 };
 
 /** What a write is given: every reader and every writer, inside one transaction. */
 export type Tx = ReturnType<typeof writersOf>;
 
-export type Store = ReturnType<typeof readersOf> & {
+export type Readers = ReturnType<typeof readersOf>;
+
+export type Store = Readers & {
   /**
    * One transaction: what `work` reads still holds when it commits, and a throw takes everything back.
    * Inside, await nothing but `tx`. A verdict that must stick is returned and thrown afterwards.
    */
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** Everything that `work` reads is of one moment, however long it takes and whatever is written meanwhile. */
+  snapshot<T>(work: (readers: Readers) => Promise<T>): Promise<T>;
   /** A lock of one job over all processes; `undefined` where another one holds it. */
   lock(name: string): Promise<Release | undefined>;
   /** In bytes. */
@@ -64,6 +71,7 @@ export function createStore(dialect: Dialect): Store {
   return {
     ...translated(readersOf(dialect.read, tables), dialect),
     write: (work) => dialect.write((db) => work(writers(db))),
+    snapshot: (work) => dialect.snapshot((db) => work(readersOf(db, tables))),
     lock: (name) => dialect.lock(name),
     size: () => dialect.size(),
     migrations: dialect.migrations,

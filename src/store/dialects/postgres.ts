@@ -10,6 +10,10 @@ import { postgresMigrations } from "./postgres-migrations.ts";
 /** How often a transaction is begun anew because another one was in the way. */
 const attempts = 5;
 
+/** Who reads everything may take long, and waits in between for what it does with it. */
+const beginSnapshot =
+  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+
 /** A pool of connections. A write is one transaction of its own connection. */
 export async function openPostgres(options: PostgresOptions, failures: Failures): Promise<Dialect> {
   const translate = (error: unknown): unknown => (causedByServer(error) ? failures.unavailable(error) : error);
@@ -31,11 +35,11 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
 
   const inside = new AsyncLocalStorage<true>();
 
-  const transact = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
+  const transact = async <T>(work: (db: Db) => Promise<T>, begin = "BEGIN"): Promise<T> => {
     const client = await pool.connect();
     let broken: Error | undefined;
     try {
-      await client.query("BEGIN");
+      await client.query(begin);
       const answer = await inside.run(true, work, dbOf(client));
       await client.query("COMMIT");
       return answer;
@@ -70,6 +74,10 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
       if (inside.getStore()) throw new Error("a write inside a write: hand on `tx` instead of opening another");
       return write(work);
     },
+    snapshot: (work) =>
+      transact(work, beginSnapshot).catch((error: unknown) => {
+        throw translate(error);
+      }),
     translate,
     lock: async (name) => {
       const client = await pool.connect().catch((error: unknown) => {

@@ -86,6 +86,19 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
       tail = done.catch(() => {});
       return done;
     },
+    snapshot: async (work) => {
+      // A connection of its own: on the shared one every other reading would be of the same moment.
+      const db = connect("trusted_schema = OFF", "cell_size_check = ON", "query_only = ON");
+      try {
+        db.run("BEGIN");
+        return await work(drizzle({ client: db }) as unknown as Db);
+      } catch (error) {
+        throw translate(error);
+      } finally {
+        if (db.inTransaction) db.run("ROLLBACK");
+        db.close();
+      }
+    },
     translate,
     lock: (name) => Promise.resolve(lockBeside(file, name)),
     size: () => Promise.resolve(["", "-wal", "-shm"].reduce((sum, end) => sum + sizeOf(file + end), 0)),
