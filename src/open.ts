@@ -43,9 +43,16 @@ export type Opening = Place & {
   readonly log?: Log;
 };
 
-/** What the store needs of the catalogue of failures. */
-const failures: Failures = {
+/** What the store needs of the catalogue of failures. `source` is where the database's address was written. */
+const failuresOf = (source: string): Failures => ({
   unavailable: (cause) => new DomainError("unavailable", { retryAfter: 1, cause }),
+  unreachable: (detail, cause) => new DomainError("unavailable", { retryAfter: 1, detail, cause }),
+  misconfigured: (message, cause) =>
+    new DomainError("config_invalid", {
+      detail: `Correct ${source}.`,
+      errors: [{ path: source, message }],
+      cause,
+    }),
   irreversible: (migration) =>
     new DomainError("irreversible_migration", {
       detail: `${migration} has no way back. Restore a backup that was made before it.`,
@@ -54,7 +61,8 @@ const failures: Failures = {
     new DomainError("migration_altered", {
       detail: `${migration} is not as it was when it was applied. Put the file back, and write the change as a new migration.`,
     }),
-};
+});
+const failures = failuresOf("DATABASE_URL");
 
 /** The settings, or `config_invalid` with every problem. */
 export function settle(place: Place): Config {
@@ -70,8 +78,14 @@ const databaseFile = ({ DATABASE_URL }: Config, cwd: string): string | undefined
 const secretFile = (config: Config, cwd: string): string => join(resolve(cwd, config.DATA_DIR), "secret.key");
 
 /** The database alone, whatever its schema: for migrating. Fails with `not_initialised` where its file is missing and `make` is off. */
-export async function openDatabase(config: Config, cwd: string, make: boolean): Promise<Dialect> {
+export async function openDatabase(
+  config: Config,
+  cwd: string,
+  make: boolean,
+  source = "DATABASE_URL",
+): Promise<Dialect> {
   const { DATABASE_URL } = config;
+  const failures = failuresOf(source);
   if (DATABASE_URL.dialect === "postgres") {
     // Loaded where it is wanted: the embedded database does without a driver.
     const { openPostgres } = await import("./store/dialects/postgres.ts");
@@ -160,7 +174,7 @@ export async function openTarget(
   { now, rehearsal }: { readonly now: Date; readonly rehearsal: boolean },
 ): Promise<Store | undefined> {
   if (rehearsal && target.dialect === "sqlite" && !existsSync(resolve(cwd, target.file))) return undefined;
-  const database = await openDatabase({ ...config, DATABASE_URL: target }, cwd, true);
+  const database = await openDatabase({ ...config, DATABASE_URL: target }, cwd, true, "--to");
   try {
     const status = await database.migrations.status();
     const fits = status.every(({ state }) => state === "applied" || state === "ahead");

