@@ -149,7 +149,13 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
     freeze: (silent) => {
       const pid = running?.pid ?? 0;
       const backends = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
-      for (const one of [pid, ...backends]) process.kill(one, silent ? "SIGSTOP" : "SIGCONT");
+      for (const one of [pid, ...backends]) {
+        try {
+          process.kill(one, silent ? "SIGSTOP" : "SIGCONT");
+        } catch {
+          // A backend that has ended meanwhile.
+        }
+      }
     },
     admit: async (...lines) => {
       const file = join(data, "pg_hba.conf");
