@@ -39,7 +39,7 @@ export async function resolveSecret(
     ? await readInput(means.io, means.signal)
     : passwordFile === undefined
       ? await askTwice(question, means)
-      : await readSecretFile(resolve(means.io.cwd, passwordFile), means.warn);
+      : await readPrivateFile("--password-file", resolve(means.io.cwd, passwordFile), means.warn);
   const value = given.replace(/\r?\n$/, "");
   if (value === "") fail("usage", { detail: "The password is empty." });
   return { value, generated: false };
@@ -59,7 +59,8 @@ async function askTwice(question: string, { prompt, interactive }: Means): Promi
   return first;
 }
 
-async function readSecretFile(file: string, warn: (message: string) => void): Promise<string> {
+/** A file that `flag` names and that holds a secret. */
+export async function readPrivateFile(flag: string, file: string, warn: (message: string) => void): Promise<string> {
   try {
     const { mode } = await stat(file);
     const isRegular = (mode & 0o170000) === 0o100000;
@@ -68,8 +69,8 @@ async function readSecretFile(file: string, warn: (message: string) => void): Pr
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
     return fail("usage", {
-      detail: "The password file cannot be read.",
-      errors: [{ path: "--password-file", message: `failed with ${code}` }],
+      detail: `The file of ${flag} cannot be read.`,
+      errors: [{ path: flag, message: `failed with ${code}` }],
     });
   }
 }

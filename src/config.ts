@@ -75,7 +75,7 @@ const table = {
       fallback: "64KiB",
     }),
     SHUTDOWN_TIMEOUT: required({
-      doc: "How long a stopping server waits for the requests that it has begun.",
+      doc: "How long a stopping server waits for the requests that it has begun. For at most half of it, it goes on taking new ones while they come, so that a proxy has time to send them elsewhere.",
       parse: duration("1s", "10m"),
       fallback: "10s",
     }),

@@ -23,7 +23,7 @@ import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
 import { serverJob } from "./core/upkeep.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
 import { openSqlite } from "./store/dialects/sqlite.ts";
-import { createStore } from "./store/store.ts";
+import { createStore, type Store } from "./store/store.ts";
 
 export type Place = {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -43,10 +43,17 @@ export type Opening = Place & {
   readonly log?: Log;
 };
 
-/** What the store needs of the catalogue of failures. */
-const failures: Failures = {
+/** What the store needs of the catalogue of failures. `source` is where the database's address was written. */
+const failuresOf = (source: string): Failures => ({
   unavailable: (cause) => new DomainError("unavailable", { retryAfter: 1, cause }),
   busy: (cause) => new DomainError("database_busy", { retryAfter: 1, cause }),
+  unreachable: (detail, cause) => new DomainError("unavailable", { retryAfter: 1, detail, cause }),
+  misconfigured: (message, cause) =>
+    new DomainError("config_invalid", {
+      detail: `Correct ${source}.`,
+      errors: [{ path: source, message }],
+      cause,
+    }),
   irreversible: (migration) =>
     new DomainError("irreversible_migration", {
       detail: `${migration} has no way back. Restore a backup that was made before it.`,
@@ -55,7 +62,8 @@ const failures: Failures = {
     new DomainError("migration_altered", {
       detail: `${migration} is not as it was when it was applied. Put the file back, and write the change as a new migration.`,
     }),
-};
+});
+const failures = failuresOf("DATABASE_URL");
 
 /** The settings, or `config_invalid` with every problem. */
 export function settle(place: Place): Config {
@@ -71,8 +79,14 @@ const databaseFile = ({ DATABASE_URL }: Config, cwd: string): string | undefined
 const secretFile = (config: Config, cwd: string): string => join(resolve(cwd, config.DATA_DIR), "secret.key");
 
 /** The database alone, whatever its schema: for migrating. Fails with `not_initialised` where its file is missing and `make` is off. */
-export async function openDatabase(config: Config, cwd: string, make: boolean): Promise<Dialect> {
+export async function openDatabase(
+  config: Config,
+  cwd: string,
+  make: boolean,
+  source = "DATABASE_URL",
+): Promise<Dialect> {
   const { DATABASE_URL } = config;
+  const failures = failuresOf(source);
   if (DATABASE_URL.dialect === "postgres") {
     // Loaded where it is wanted: the embedded database does without a driver.
     const { openPostgres } = await import("./store/dialects/postgres.ts");
@@ -147,6 +161,39 @@ export async function openCore(opening: Opening): Promise<Core> {
   } catch (error) {
     await database.close();
     throw error;
+  }
+}
+
+/**
+ * Another database, to be copied into: with the tables of this version, made where it has none. A rehearsal makes
+ * nothing, and is answered `undefined` where there are none.
+ */
+export async function openTarget(
+  config: Config,
+  cwd: string,
+  target: Config["DATABASE_URL"],
+  { now, rehearsal }: { readonly now: Date; readonly rehearsal: boolean },
+): Promise<Store | undefined> {
+  if (rehearsal && target.dialect === "sqlite" && !existsSync(resolve(cwd, target.file))) return undefined;
+  const database = await openDatabase({ ...config, DATABASE_URL: target }, cwd, true, "--to");
+  try {
+    const status = await database.migrations.status();
+    const fits = status.every(({ state }) => state === "applied" || state === "ahead");
+    const isBare = status.every(({ state }) => state === "pending");
+    if (!fits && !isBare) {
+      fail("schema_outdated", {
+        detail: "The target has tables of another version. Name a database that is empty, or migrate that one first.",
+      });
+    }
+    if (isBare && rehearsal) {
+      await database.close();
+      return undefined;
+    }
+    if (isBare) await database.migrations.up(now);
+    return createStore(database);
+  } catch (error) {
+    await database.close();
+    throw database.translate(error);
   }
 }
 

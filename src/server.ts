@@ -6,14 +6,18 @@ import { loadConfig } from "./config.ts";
 import { DomainError } from "./core/errors.ts";
 import { healthOf, leave } from "./core/health.ts";
 import { createApp } from "./http/app.ts";
+import { createDrain } from "./http/draining.ts";
 import { type Opening, openCore, settle } from "./open.ts";
 
 export type Serving = {
   /** Where it listens. */
   readonly url: string;
-  /** Takes no new connections, finishes the requests that have begun, and closes everything. */
+  /** Says that it is going, takes requests until they stop coming, finishes them, and closes everything. */
   stop(): Promise<void>;
 };
+
+/** How long a stopping server waits for a database that does not answer, in milliseconds. */
+const farewell = 2_000;
 
 type Starting = Omit<Opening, "purpose" | "log"> & {
   /** Lets several processes listen on one port; the system spreads the connections. */
@@ -28,28 +32,31 @@ export async function startServer(starting: Starting): Promise<Serving> {
   try {
     const startedAt = core.clock.now();
     const server = { id: core.random.id(startedAt), host: hostname(), version, startedAt };
-    const state = { draining: false };
+    const drain = createDrain(core.clock);
     const health = healthOf(core, server);
     await health();
     const app = createApp(core, {
       version,
       health,
-      isDraining: () => state.draining,
+      isDraining: drain.isDraining,
       reusePort: starting.reusePort ?? false,
-    });
+    }).wrap(drain.around);
     app.listen({ hostname: settings.HOST, port: settings.PORT });
     const url = `http://${settings.HOST.includes(":") ? `[${settings.HOST}]` : settings.HOST}:${app.server?.port}`;
     log.info("listening", { url, version, workers: settings.WORKERS });
     return {
       url,
       stop: async () => {
-        state.draining = true;
         log.info("draining");
         // Requests that do not end in time are cut off, so that stopping always ends.
-        const deadline = setTimeout(() => void app.stop(true), settings.SHUTDOWN_TIMEOUT);
+        const cutOff = core.clock.after(settings.SHUTDOWN_TIMEOUT, () => void app.stop(true));
+        await drain.begin(settings.SHUTDOWN_TIMEOUT / 2);
         await app.stop();
-        clearTimeout(deadline);
-        await leave(core, server.id).catch((error: unknown) => log.error("leaving_failed", {}, error));
+        cutOff();
+        await Promise.race([
+          leave(core, server.id).catch((error: unknown) => log.error("leaving_failed", {}, error)),
+          new Promise<void>((resolve) => core.clock.after(farewell, resolve)),
+        ]);
         await core.close();
         log.info("stopped");
       },

@@ -55,7 +55,15 @@ const rows: Readonly<Record<string, Row>> = {
     packages: ["node:fs", "node:path"],
   },
   "src/server.ts": {
-    ours: ["src/config.ts", "src/open.ts", "src/core/", "src/http/app.ts", "src/adapters/", "package.json"],
+    ours: [
+      "src/config.ts",
+      "src/open.ts",
+      "src/core/",
+      "src/http/app.ts",
+      "src/http/draining.ts",
+      "src/adapters/",
+      "package.json",
+    ],
     types: [],
     packages: ["node:os", "node:tty"],
   },

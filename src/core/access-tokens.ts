@@ -2,7 +2,7 @@ import { type JWTHeaderParameters, errors as jose, jwtVerify, SignJWT } from "jo
 import type { Session } from "../store/tables.ts";
 import type { Core } from "./core.ts";
 import { sha256 } from "./secrets.ts";
-import { clockSkew, currentKeys, type Keys, verifyingKey } from "./signing-keys.ts";
+import { clockSkew, currentKeys, type Keys, signingKey, verifyingKey } from "./signing-keys.ts";
 
 /** The client of those who sign in here directly, not through OAuth (RFC 9068, section 2.2). */
 export const firstPartyClient = "first-party";
@@ -25,7 +25,7 @@ export type Grants = { readonly roles: readonly string[]; readonly permissions: 
  * tabs of a browser do not all refresh in the same second; it never outlives the session.
  */
 export async function issueAccessToken(core: Core, session: Session, grants: Grants) {
-  const { signing } = await currentKeys(core);
+  const signing = await signingKey(core);
   const now = core.clock.now();
   const issuedAt = Math.floor(now.getTime() / 1000);
   const [chance = 0] = core.random.bytes(1);

@@ -24,7 +24,8 @@ export type Action =
   | "key.created"
   | "key.rotated"
   | "key.retired"
-  | "purge.done";
+  | "purge.done"
+  | "database.copied";
 
 export type Event = {
   readonly action: Action;

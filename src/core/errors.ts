@@ -198,6 +198,21 @@ export const catalogue = {
     title: "The next key has not been published for long enough",
     detail: "Repeat the command later, or use --now where a key has leaked.",
   },
+  target_not_empty: {
+    kind: "conflict",
+    title: "The target is not empty",
+    detail: "Nothing was copied. Name a database whose tables are empty, or that has none yet.",
+  },
+  copy_differs: {
+    kind: "defect",
+    title: "The copy is not equal to the original",
+    detail: "Nothing of the copy was kept. This is a defect: please report it with the names of the tables.",
+  },
+  copy_interrupted: {
+    kind: "partial",
+    title: "The copy was interrupted",
+    detail: "Nothing of it was kept: the target is as empty as before. Run the command again.",
+  },
   lock_held: {
     kind: "locked",
     title: "Another run holds the lock",

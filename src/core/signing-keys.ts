@@ -13,7 +13,7 @@ export const jwksMaxAge = 300;
 export const clockSkew = 60_000;
 /** How long this server goes on with the keys that it has read, in milliseconds. */
 const freshFor = 5_000;
-/** An unknown `kid` makes the keys be read again, but not more often than this, in milliseconds. */
+/** An unknown `kid` makes the keys be read again; for so long after that was in vain it does not, in milliseconds. */
 const rereadAfter = 1_000;
 
 export type VerifyingKey = { readonly kid: string; readonly algorithm: SigningAlgorithm; readonly key: CryptoKey };
@@ -30,21 +30,42 @@ export type Keys = {
 };
 
 /** The keys as this process last read them. */
-export type KeyCache = { keys?: Keys; reading?: Promise<Keys> };
+export type KeyCache = { keys?: Keys; reading?: Promise<Keys>; inVainAt?: number };
+
+/** Also where the clock has been set back. */
+const isWithin = (interval: number, at: number, now: number): boolean => Math.abs(now - at) < interval;
 
 /** The keys that count now. Read again every few seconds, so that a rotation needs no restart. */
 export async function currentKeys(core: Core): Promise<Keys> {
   const { keys } = core.keyCache;
-  if (keys && core.clock.now().getTime() - keys.readAt < freshFor) return keys;
+  if (keys && isWithin(freshFor, keys.readAt, core.clock.now().getTime())) return keys;
   return await readKeys(core);
+}
+
+/**
+ * The key to sign with now. The database is asked for its name each time: after a rotation by another process a
+ * token that the old key signs here would be refused there. Whoever asks has committed what the token is for, so
+ * a database that fails at this moment is no reason to give them none.
+ */
+export async function signingKey(core: Core): Promise<VerifyingKey> {
+  const { signing } = await currentKeys(core);
+  const active = await core.store.signingKeys.activeKid(core.settings.TOKEN_ALGORITHM).catch(() => signing.kid);
+  if (signing.kid === active) return signing;
+  // A reading that had begun before the rotation may be the one that is shared.
+  const read = await readKeys(core);
+  return read.signing.kid === active ? read.signing : (await readKeys(core)).signing;
 }
 
 /** The key that a token names. `undefined` where there is none, after one more look at the database. */
 export async function verifyingKey(core: Core, kid: string): Promise<VerifyingKey | undefined> {
   const keys = await currentKeys(core);
   const known = keys.verifying.get(kid);
-  if (known || core.clock.now().getTime() - keys.readAt < rereadAfter) return known;
-  return (await readKeys(core)).verifying.get(kid);
+  const now = core.clock.now().getTime();
+  const { inVainAt } = core.keyCache;
+  if (known || (inVainAt !== undefined && isWithin(rereadAfter, inVainAt, now))) return known;
+  const found = (await readKeys(core)).verifying.get(kid);
+  if (!found) core.keyCache.inVainAt = now;
+  return found;
 }
 
 /** One reading for all who ask at the same time. */

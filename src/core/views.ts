@@ -1,7 +1,9 @@
+import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
 import type { Session, SigningKey, User } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
+import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
 
 /**
@@ -100,4 +102,9 @@ export const migrationView = (migration: Migration) => ({
   id: migration.id,
   state: migration.state,
   applied_at: time(migration.appliedAt),
+});
+
+export const contentsView = ({ table, ...held }: { table: Content; rows: number; checksum?: string }) => ({
+  table: sqlName(table),
+  ...held,
 });

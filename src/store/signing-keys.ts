@@ -1,20 +1,33 @@
-import { and, asc, eq, inArray, lte, min, ne } from "drizzle-orm";
+import { and, asc, eq, inArray, lte, min, ne, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
+import { prepared } from "./dialects/prepared.ts";
 import type { SigningAlgorithm, SigningKey, Tables } from "./tables.ts";
 
 export type NewSigningKey = Tables["signingKeys"]["$inferInsert"];
 
-export const signingKeyReaders = (db: Db, { signingKeys }: Tables) => ({
-  /** Every key that is not retired, oldest first. */
-  current: async (): Promise<SigningKey[]> =>
-    await db
-      .select()
+export const signingKeyReaders = (db: Db, { signingKeys }: Tables) => {
+  const activeKidQuery = prepared(
+    "signing-keys.activeKid",
+    db
+      .select({ kid: signingKeys.kid })
       .from(signingKeys)
-      .where(ne(signingKeys.state, "retired"))
-      .orderBy(asc(signingKeys.publishedAt), asc(signingKeys.kid)),
-  all: async (): Promise<SigningKey[]> =>
-    await db.select().from(signingKeys).orderBy(asc(signingKeys.publishedAt), asc(signingKeys.kid)),
-});
+      .where(and(eq(signingKeys.algorithm, sql.placeholder("algorithm")), eq(signingKeys.state, "active"))),
+  );
+
+  return {
+    activeKid: async (algorithm: SigningAlgorithm): Promise<string | undefined> =>
+      (await activeKidQuery.execute({ algorithm }))[0]?.kid,
+    /** Every key that is not retired, oldest first. */
+    current: async (): Promise<SigningKey[]> =>
+      await db
+        .select()
+        .from(signingKeys)
+        .where(ne(signingKeys.state, "retired"))
+        .orderBy(asc(signingKeys.publishedAt), asc(signingKeys.kid)),
+    all: async (): Promise<SigningKey[]> =>
+      await db.select().from(signingKeys).orderBy(asc(signingKeys.publishedAt), asc(signingKeys.kid)),
+  };
+};
 
 export const signingKeyWriters = (db: Db, { signingKeys }: Tables) => ({
   /**

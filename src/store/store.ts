@@ -1,4 +1,5 @@
 import { auditEventReaders, auditEventWriters } from "./audit-events.ts";
+import { contentReaders, contentWriters } from "./contents.ts";
 import type { Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
 import { jobReaders, jobWriters } from "./jobs.ts";
 import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
@@ -18,6 +19,7 @@ const readersOf = (db: Db, tables: Tables) => ({
   auditEvents: auditEventReaders(db, tables),
   jobs: jobReaders(db, tables),
   servers: serverReaders(db, tables),
+  contents: contentReaders(db, tables),
 });
 
 const writersOf = (db: Db, tables: Tables) => {
@@ -31,13 +33,16 @@ const writersOf = (db: Db, tables: Tables) => {
     auditEvents: { ...readers.auditEvents, ...auditEventWriters(db, tables) },
     jobs: { ...readers.jobs, ...jobWriters(db, tables) },
     servers: { ...readers.servers, ...serverWriters(db, tables) },
+    contents: { ...readers.contents, ...contentWriters(db, tables) },
   };
 };
 
 /** What a write is given: every reader and every writer, inside one transaction. */
 export type Tx = ReturnType<typeof writersOf>;
 
-export type Store = ReturnType<typeof readersOf> & {
+export type Readers = ReturnType<typeof readersOf>;
+
+export type Store = Readers & {
   /**
    * One transaction: a throw takes everything back. What `work` has read may be another's to change until it
    * commits: it decides by what a conditional statement answers, or claims what it reads about. It may be begun
@@ -45,6 +50,8 @@ export type Store = ReturnType<typeof readersOf> & {
    * returned and thrown afterwards.
    */
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** Everything that `work` reads is of one moment, however long it takes and whatever is written meanwhile. */
+  snapshot<T>(work: (readers: Readers) => Promise<T>): Promise<T>;
   /** A lock of one job over all processes; `undefined` where another one holds it. */
   lock(name: string): Promise<Release | undefined>;
   /** In bytes. */
@@ -66,6 +73,7 @@ export function createStore(dialect: Dialect): Store {
   return {
     ...translated(readersOf(dialect.read, tables), dialect),
     write: (work) => dialect.write((db) => work(writers(db))),
+    snapshot: (work) => dialect.snapshot((db) => work(readersOf(db, tables))),
     lock: (name) => dialect.lock(name),
     size: () => dialect.size(),
     migrations: dialect.migrations,

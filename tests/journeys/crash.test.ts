@@ -43,6 +43,7 @@ test(
       // Two of those who saw an earlier crash are asked again: it has to hold through the next ones too.
       const again = earlier.length > 0 ? [chance.pick(earlier), chance.pick(earlier)] : [];
       const found = await Promise.all([...witnesses, ...new Set(again)].map((witness) => witness.broken()));
+      broken.push(...witnesses.flatMap(({ refusal }) => (refusal ? [`round ${round}: ${refusal.text}`] : [])));
       broken.push(...found.flat().map((what) => `round ${round}: ${what}`));
       earlier.push(...witnesses);
     }

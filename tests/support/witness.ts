@@ -4,7 +4,7 @@ import type { Answer, HttpClient, Tokens } from "./client.ts";
 import { goodPassword } from "./core.ts";
 import { newEmail, statusOfMe } from "./people.ts";
 
-/** The request was cut off: nobody knows whether it was done. */
+/** The request was cut off, or answered that the database is away: nobody knows whether it was done. */
 class CutOff extends Error {}
 
 /**
@@ -22,13 +22,15 @@ export class Witness {
   /** Ended for certain. */
   readonly #ended: Tokens[] = [];
   acknowledged = 0;
+  /** The answer 503 that ended it, where one did. */
+  refusal: Answer<unknown> | undefined;
 
   constructor(client: HttpClient, chance: Chance) {
     this.#client = client;
     this.#chance = chance;
   }
 
-  /** Goes on until a request is cut off. */
+  /** Goes on until a request is cut off or answered 503. */
   async act(): Promise<void> {
     try {
       await this.#register();
@@ -61,6 +63,10 @@ export class Witness {
       .catch((error: unknown) => {
         throw new CutOff("no answer", { cause: error });
       });
+    if (answer.status === 503) {
+      this.refusal = answer;
+      throw new CutOff("the database is away");
+    }
     expect(answer.status, answer.text).toBe(status);
     this.acknowledged++;
     return answer;

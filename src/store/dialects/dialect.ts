@@ -38,6 +38,8 @@ export type Dialect = {
   readonly read: Db;
   /** One transaction. Rolled back where `work` throws. Refused inside another one. */
   write<T>(work: (db: Db) => Promise<T>): Promise<T>;
+  /** One transaction that only reads, all of it as it was at its beginning. Holds up nobody who writes. */
+  snapshot<T>(work: (db: Db) => Promise<T>): Promise<T>;
   /** The database's own trouble as the failure `unavailable`; anything else as it came. */
   translate(error: unknown): unknown;
   /** `undefined` where another process holds the lock. */
@@ -53,6 +55,10 @@ export type Failures = {
   unavailable(cause: unknown): Error;
   /** Another process writes, and has done so for longer than anyone waits. */
   busy(cause: unknown): Error;
+  /** The database cannot be reached when it is opened; `message` is a sentence for the operator. */
+  unreachable(message: string, cause: unknown): Error;
+  /** The address of the database is wrong; `message` goes on after its name. */
+  misconfigured(message: string, cause?: unknown): Error;
   irreversible(migration: string): Error;
   altered(migration: string): Error;
 };

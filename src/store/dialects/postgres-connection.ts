@@ -1,5 +1,7 @@
 import pg from "pg";
 import { parse, toClientConfig } from "pg-connection-string";
+import type { Failures } from "./dialect.ts";
+import { lacksTls, openingFailure } from "./postgres-errors.ts";
 
 export type PostgresOptions = {
   readonly url: string;
@@ -14,11 +16,11 @@ const timeouts = {
   statement_timeout: 10_000,
   lock_timeout: 5_000,
   idle_in_transaction_session_timeout: 10_000,
+  // For a server that has gone silent: longer than what it is given to give up by itself.
+  query_timeout: 12_000,
 } as const;
 
 const quoted = (identifier: string): string => `"${identifier.replaceAll('"', '""')}"`;
-
-const sslModeOf = (url: string): string => /[?&]sslmode=([^&]*)/.exec(url)?.[1] ?? "prefer";
 
 /**
  * What every connection begins with. `sslmode` means what libpq means by it; its `prefer`, which is what none
@@ -27,79 +29,60 @@ const sslModeOf = (url: string): string => /[?&]sslmode=([^&]*)/.exec(url)?.[1] 
 function connectionOf({ url, schema }: PostgresOptions): pg.ClientConfig {
   const config = toClientConfig(parse(url, { useLibpqCompat: true }));
   const path = `-c search_path=${quoted(schema)} -c timezone=UTC`;
+  const isLocal = config.host?.startsWith("/");
   return {
     ...config,
     ...timeouts,
+    keepAlive: true,
     application_name: "authctl",
     options: config.options ? `${config.options} ${path}` : path,
     // A socket of this machine has no TLS.
-    ...(config.host?.startsWith("/") && { ssl: false }),
-    ...(isOptional(url) && !config.host?.startsWith("/") && { ssl: { rejectUnauthorized: false } }),
+    ...(isLocal && { ssl: false }),
+    ...(isOptional(url) && !isLocal && { ssl: { rejectUnauthorized: false } }),
   };
 }
 
+const sslModeOf = (url: string): string => /[?&]sslmode=([^&]*)/.exec(url)?.[1] ?? "prefer";
 const isOptional = (url: string): boolean => ["prefer", "allow"].includes(sslModeOf(url));
 
-/** The connection, with TLS where the server has it: where `sslmode` only prefers that, the driver would fail. */
-export async function negotiated(options: PostgresOptions): Promise<pg.ClientConfig> {
-  const config = connectionOf(options);
-  if (!isOptional(options.url) || config.ssl === false) return config;
+/**
+ * How to connect, found out by doing it once: with TLS where the server has it, which the driver alone cannot
+ * prefer. What is wrong with the address or the server is told here, in words for the operator.
+ */
+export async function negotiated(options: PostgresOptions, failures: Failures): Promise<pg.ClientConfig> {
+  const config = readAddress(options, failures);
+  try {
+    await tryOut(config);
+    return config;
+  } catch (error) {
+    if (!isOptional(options.url) || !lacksTls(error)) throw openingFailure(error, config, failures);
+  }
+  const withoutTls = { ...config, ssl: false };
+  await tryOut(withoutTls).catch((error: unknown) => {
+    throw openingFailure(error, withoutTls, failures);
+  });
+  return withoutTls;
+}
+
+/** Reads the files of its certificates, too. */
+function readAddress(options: PostgresOptions, failures: Failures): pg.ClientConfig {
+  if (sslModeOf(options.url) === "verify-ca" && !options.url.includes("sslrootcert=")) {
+    throw failures.misconfigured("needs sslrootcert=FILE with sslmode=verify-ca.");
+  }
+  try {
+    return connectionOf(options);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
+    throw failures.misconfigured(`names a certificate that cannot be read, or is no address at all${code}.`, error);
+  }
+}
+
+async function tryOut(config: pg.ClientConfig): Promise<void> {
   const client = new pg.Client(config);
   client.on("error", () => {});
   try {
     await client.connect();
-    return config;
-  } catch (error) {
-    const without = error instanceof Error && error.message === "The server does not support SSL connections";
-    if (without) return { ...config, ssl: false };
-    throw error;
   } finally {
     await client.end().catch(() => {});
   }
 }
-
-const unreachable = new Set([
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "EPIPE",
-  "ETIMEDOUT",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ENOENT",
-]);
-
-/** What the driver says without a code. */
-const driverSays =
-  /timeout exceeded when trying to connect|Connection terminated|connection error and is not queryable|timeout expired|does not support SSL/;
-
-/** drizzle wraps what the driver throws. */
-export function codeIn(error: unknown): string | undefined {
-  for (let one = error; one instanceof Error; one = one.cause) {
-    if ("code" in one && typeof one.code === "string") return one.code;
-  }
-  return undefined;
-}
-
-/**
- * Not the query's fault: the server cannot be reached, goes down, is full, takes no writes, or was too slow
- * (PostgreSQL's appendix A: classes 08, 53, 57, 58, XX, 28, 3D, and single codes).
- */
-export function causedByServer(error: unknown): boolean {
-  const code = codeIn(error);
-  if (
-    code &&
-    (unreachable.has(code) || /^(08|53|57|58|XX|28|3D)/.test(code) || ["25006", "25P03", "55P03"].includes(code))
-  )
-    return true;
-  for (let one = error; one instanceof Error; one = one.cause) if (driverSays.test(one.message)) return true;
-  return false;
-}
-
-/**
- * Another transaction was in the way: the same work, begun anew, finds what that one has done. A row that has
- * come since (23505) or has gone (23503) counts as one that was there, or was not, from the beginning.
- */
-export const isConflict = (error: unknown): boolean =>
-  ["40001", "40P01", "23505", "23503"].includes(codeIn(error) ?? "");

@@ -22,6 +22,7 @@ export function postgresMigrations(
     const client = new pg.Client({
       ...config,
       statement_timeout: 0,
+      query_timeout: 0,
       lock_timeout: patience,
       application_name: "authctl migrate",
     });

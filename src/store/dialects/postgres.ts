@@ -2,20 +2,25 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import { defineTables } from "../tables.ts";
-import type { Db, Dialect, Failures } from "./dialect.ts";
-import { causedByServer, isConflict, negotiated, type PostgresOptions } from "./postgres-connection.ts";
+import type { Db, Dialect, Failures, Release } from "./dialect.ts";
+import { negotiated, type PostgresOptions } from "./postgres-connection.ts";
+import { causedByServer, isConflict, isSilence } from "./postgres-errors.ts";
 import { postgresKit } from "./postgres-kit.ts";
 import { postgresMigrations } from "./postgres-migrations.ts";
 
 /** How often a transaction is begun anew because another one was in the way. */
 const attempts = 5;
 
+/** How long closing waits for the server, in milliseconds. */
+const farewell = 2_000;
+/** Who reads everything may take long, and waits in between for what it does with it. */
+const beginSnapshot =
+  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+
 /** A pool of connections. A write is one transaction of its own connection. */
 export async function openPostgres(options: PostgresOptions, failures: Failures): Promise<Dialect> {
   const translate = (error: unknown): unknown => (causedByServer(error) ? failures.unavailable(error) : error);
-  const config = await negotiated(options).catch((error: unknown) => {
-    throw translate(error);
-  });
+  const config = await negotiated(options, failures);
   const pool = new pg.Pool({ ...config, max: options.maxConnections });
   // Without these two a backend that dies ends this process, by an error that nobody listens to.
   pool.on("error", () => {});
@@ -31,19 +36,22 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
 
   const inside = new AsyncLocalStorage<true>();
 
-  const transact = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
+  const transact = async <T>(work: (db: Db) => Promise<T>, begin = "BEGIN"): Promise<T> => {
     const client = await pool.connect();
     let broken: Error | undefined;
     try {
-      await client.query("BEGIN");
-      const answer = await inside.run(true, work, dbOf(client));
+      await client.query(begin);
+      const answer = await work(dbOf(client));
       await client.query("COMMIT");
       return answer;
     } catch (error) {
       // Where even this fails the connection is of no more use; whether a commit came through nobody knows.
-      await client.query("ROLLBACK").catch((failed: Error) => {
-        broken = failed;
-      });
+      if (isSilence(error)) broken = new Error("silent");
+      else {
+        await client.query("ROLLBACK").catch((failed: Error) => {
+          broken = failed;
+        });
+      }
       throw error;
     } finally {
       client.release(broken);
@@ -53,13 +61,45 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
   const write = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await transact(work);
+        return await transact((db) => inside.run(true, work, db));
       } catch (error) {
         if (!isConflict(error) || attempt === attempts) throw translate(error);
         // Uneven steps, so that those who met do not meet again.
         await new Promise((resolve) => setTimeout(resolve, attempt * 3 + ((attempt * 7 + process.pid) % 11)));
       }
     }
+  };
+
+  const telling = <T>(work: Promise<T>): Promise<T> =>
+    work.catch((error: unknown) => {
+      throw translate(error);
+    });
+
+  /** A lock of the connection: it ends with it, and so with the process. */
+  const lock = async (name: string): Promise<Release | undefined> => {
+    const key = [`authctl:${options.schema}:${name}`];
+    const client = await pool.connect();
+    try {
+      const { rows } = await client.query<{ held: boolean }>(
+        "SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS held",
+        key,
+      );
+      if (!rows[0]?.held) {
+        client.release();
+        return undefined;
+      }
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+    return async () => {
+      // Where this fails the connection is closed, and the lock is gone with it.
+      const freed = client.query("SELECT pg_advisory_unlock(hashtextextended($1, 0))", key);
+      await freed.then(
+        () => client.release(),
+        () => client.release(true),
+      );
+    };
   };
 
   return {
@@ -70,43 +110,22 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
       if (inside.getStore()) throw new Error("a write inside a write: hand on `tx` instead of opening another");
       return write(work);
     },
+    snapshot: (work) => telling(transact(work, beginSnapshot)),
     translate,
-    lock: async (name) => {
-      const client = await pool.connect().catch((error: unknown) => {
-        throw translate(error);
-      });
-      // A lock of the connection: it ends with it, and so with the process.
-      const key = [`authctl:${options.schema}:${name}`];
-      const ask = async (verb: "pg_try_advisory_lock" | "pg_advisory_unlock"): Promise<boolean> => {
-        try {
-          const sql = `SELECT ${verb}(hashtextextended($1, 0)) AS done`;
-          return (await client.query<{ done: boolean }>(sql, key)).rows[0]?.done === true;
-        } catch (error) {
-          // Whether this connection holds the lock nobody knows: it ends, and the lock with it.
-          client.release(true);
-          throw translate(error);
-        }
-      };
-      if (!(await ask("pg_try_advisory_lock"))) {
-        client.release();
-        return undefined;
-      }
-      return async () => {
-        await ask("pg_advisory_unlock").then(
-          () => client.release(),
-          () => {},
-        );
-      };
-    },
+    lock: (name) => telling(lock(name)),
     size: async () => {
-      const { rows } = await pool.query<{ bytes: string }>(
-        "SELECT pg_database_size(current_database())::text AS bytes",
+      const { rows } = await telling(
+        pool.query<{ bytes: string }>("SELECT pg_database_size(current_database())::text AS bytes"),
       );
       return Number(rows[0]?.bytes ?? 0);
     },
     migrations: postgresMigrations(config, options.schema, failures, translate),
     close: async () => {
-      await pool.end();
+      // A server that has gone silent says no good-bye, and must not keep this process.
+      const { promise: over, resolve } = Promise.withResolvers<void>();
+      const deadline = setTimeout(resolve, farewell);
+      await Promise.race([pool.end(), over]);
+      clearTimeout(deadline);
     },
   };
 }

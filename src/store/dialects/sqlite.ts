@@ -83,8 +83,9 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
       writer.run("RELEASE work");
       return () => resolve(answer);
     } catch (error) {
-      // Where the file itself failed, SQLite has taken everything back already, and the commit will say so.
-      if (writer.inTransaction) for (const end of ["ROLLBACK TO work", "RELEASE work"]) writer.run(end);
+      // Where the file itself failed, SQLite has taken everything back already: nobody's work is there any more.
+      if (!writer.inTransaction) throw error;
+      for (const end of ["ROLLBACK TO work", "RELEASE work"]) writer.run(end);
       return () => reject(translate(error));
     }
   };
@@ -123,6 +124,19 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
       queue.push({ work, resolve: resolve as Waiting["resolve"], reject });
       draining ??= drain();
       return promise;
+    },
+    snapshot: async (work) => {
+      // A connection of its own: on the shared one every other reading would be of the same moment.
+      const db = connect("trusted_schema = OFF", "cell_size_check = ON", "query_only = ON");
+      try {
+        db.run("BEGIN");
+        return await work(drizzle({ client: db }) as unknown as Db);
+      } catch (error) {
+        throw translate(error);
+      } finally {
+        if (db.inTransaction) db.run("ROLLBACK");
+        db.close();
+      }
     },
     translate,
     lock: (name) => Promise.resolve(lockBeside(file, name)),

@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { person, Shell, sessionsOf } from "../support/cli.ts";
+import { havePostgres, type PostgresServer, startPostgres } from "../support/postgres-server.ts";
+
+type Held = { readonly table: string; readonly rows: number; readonly checksum: string };
+
+const email = "ada@example.com";
+
+/** A shell with a user who has signed in three times. */
+async function withData(): Promise<Shell> {
+  const shell = new Shell();
+  await shell.core(async (core) => {
+    await person(core, email, ["user", "admin"]);
+    await sessionsOf(core, email, 3, { credential: "tokens" });
+  });
+  return shell;
+}
+
+const rowsOf = (held: readonly Held[]) => Object.fromEntries(held.map(({ table, rows }) => [table, rows]));
+
+describe.concurrent("db copy", () => {
+  test("copies into a new file, and that one into another: equal, whatever the way", async () => {
+    using shell = await withData();
+    const there = await shell.json<Held[]>("db copy --to sqlite:there.db");
+    expect(rowsOf(there)).toEqual({
+      signing_keys: 2,
+      roles: 3,
+      users: 1,
+      user_roles: 2,
+      sessions: 3,
+      refresh_families: 0,
+      audit_events: 4,
+      jobs: 0,
+    });
+    const env = { DATABASE_URL: "sqlite:there.db" };
+    const again = await shell.json<Held[]>("db copy --to sqlite:again.db", { env });
+    const others = (held: Held[]) => held.filter(({ table }) => table !== "audit_events");
+    expect(others(again)).toEqual(others(there));
+    expect(await shell.json("session list", { env })).toHaveLength(3);
+  });
+
+  test("rehearses, and makes nothing", async () => {
+    using shell = await withData();
+    const ran = await shell.run("db copy --to sqlite:there.db --dry-run");
+    expect(ran).toMatchObject({ code: 0, stderr: expect.stringMatching(/^would copy \d+ rows\n$/) });
+    expect(ran.stdout).toContain("sessions\t3\n");
+    expect(await Bun.file(shell.file("there.db")).exists()).toBeFalse();
+  });
+
+  test("refuses a target that holds anything, in a rehearsal too, and itself", async () => {
+    using shell = await withData();
+    await shell.run("db copy --to sqlite:there.db");
+    for (const line of ["--to sqlite:there.db", "--to sqlite:there.db --dry-run", "--to sqlite:data/auth.db"]) {
+      const { code, stderr } = await shell.run(`db copy ${line} --json`);
+      expect(code).toBe(4);
+      expect(JSON.parse(stderr.trim().split("\n").at(-1)!)).toMatchObject({
+        code: "target_not_empty",
+        errors: expect.arrayContaining([{ path: "users", message: "has 1 rows." }]),
+      });
+    }
+  });
+
+  test("warns where a server seems to run on the original", async () => {
+    using shell = await withData();
+    await shell.core((core) => {
+      const now = core.clock.now();
+      const server = { id: "one", host: "here", version: "1", startedAt: now, seenAt: now };
+      return core.store.write((tx) => tx.servers.beat(server));
+    });
+    expect((await shell.run("db copy --to sqlite:there.db")).stderr).toContain("stop the servers");
+  });
+
+  test("never takes a password from the command line, and does not repeat it", async () => {
+    using shell = await withData();
+    for (const address of [
+      "postgres://root:hunter2@127.0.0.1/x",
+      "postgres://root:hunter2/x@127.0.0.1:1/x",
+      "postgresql+asyncpg://root:hunter2@127.0.0.1/x",
+      "postgres://root@127.0.0.1/x?password=hunter2",
+      "postgres:root:hunter2@//x",
+    ]) {
+      const ran = await shell.run(["db", "copy", "--to", address]);
+      expect(ran.code).toBe(2);
+      expect(ran.stdout + ran.stderr).not.toContain("hunter2");
+    }
+  });
+
+  test.each([
+    "",
+    "--to mysql://127.0.0.1/x",
+    "--to sqlite:a.db --to-file b",
+    "--to-file nowhere",
+    "--to-env NOBODY_SET_THIS",
+    "--to -",
+    "sqlite:there.db",
+  ])("is a usage error: %s", async (flags) => {
+    using shell = new Shell();
+    expect((await shell.run(`db copy ${flags}`.trim())).code).toBe(2);
+  });
+
+  test("reads the address from a file, from the environment, and from standard input", async () => {
+    using shell = await withData();
+    writeFileSync(shell.file("target"), "sqlite:one.db\n", { mode: 0o600 });
+    expect((await shell.run("db copy --to-file target")).code).toBe(0);
+    expect((await shell.run("db copy --to-env NEW_DATABASE", { env: { NEW_DATABASE: "sqlite:two.db" } })).code).toBe(0);
+    expect((await shell.run("db copy --to -", { input: "sqlite:three.db\n" })).code).toBe(0);
+  });
+});
+
+describe.skipIf(!havePostgres)("db copy to Postgres", () => {
+  let postgres: PostgresServer;
+  beforeAll(async () => {
+    postgres = await startPostgres();
+  });
+  afterAll(() => postgres?.end());
+
+  test("and back again: every row is equal on both sides", async () => {
+    using shell = await withData();
+    const url = postgres.urlOf(await postgres.createDatabase());
+    const there = await shell.json<Held[]>(`db copy --to ${url}`);
+    const back = await shell.json<Held[]>("db copy --to sqlite:back.db", { env: { DATABASE_URL: url } });
+    const others = (held: Held[]) => held.filter(({ table }) => table !== "audit_events");
+    expect(others(back)).toEqual(others(there));
+    expect((await shell.run(`db copy --to ${url}`)).code).toBe(4);
+  });
+
+  test("takes a target that is migrated already, and one schema of several", async () => {
+    using shell = await withData();
+    const database = await postgres.createDatabase();
+    const env = { DATABASE_SCHEMA: "auth" };
+    await shell.run("migrate up", { env: { ...env, DATABASE_URL: postgres.urlOf(database) } });
+    expect((await shell.run(`db copy --to ${postgres.urlOf(database)}`, { env })).code).toBe(0);
+    expect(await postgres.sql(database, "SELECT count(*)::int AS rows FROM auth.sessions")).toEqual([{ rows: 3 }]);
+  });
+
+  test("two at once: one copies, the other is told so, and nothing is there twice", async () => {
+    using shell = await withData();
+    const database = await postgres.createDatabase();
+    const line = `db copy --to ${postgres.urlOf(database)} --json`;
+    const ran = await Promise.all(Array.from({ length: 4 }, () => shell.run(line)));
+    expect(ran.filter(({ code }) => code === 0)).toHaveLength(1);
+    for (const { code } of ran) expect([0, 4, 75]).toContain(code);
+    expect(await postgres.sql(database, "SELECT count(*)::int AS rows FROM sessions")).toEqual([{ rows: 3 }]);
+  });
+
+  test("a copy that finds a difference keeps nothing", async () => {
+    using shell = await withData();
+    const database = await postgres.createDatabase();
+    await shell.run("migrate up", { env: { DATABASE_URL: postgres.urlOf(database) } });
+    await postgres.sql(
+      database,
+      `CREATE FUNCTION alter_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.epoch := NEW.epoch + 1; RETURN NEW; END $$;
+       CREATE TRIGGER alter_it BEFORE INSERT ON sessions FOR EACH ROW EXECUTE FUNCTION alter_it()`,
+    );
+    const { code, stderr } = await shell.run(`db copy --to ${postgres.urlOf(database)} --json`);
+    expect(code).toBe(1);
+    expect(JSON.parse(stderr)).toMatchObject({ code: "copy_differs", errors: [{ path: "sessions" }] });
+    expect(await postgres.sql(database, "SELECT count(*)::int AS rows FROM users")).toEqual([{ rows: 0 }]);
+  });
+});
