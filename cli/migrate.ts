@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fail } from "../src/core/errors.ts";
 import { migrationView } from "../src/core/views.ts";
@@ -128,6 +128,8 @@ const create = command({
       if ((await generating.exited) !== 0) throw new Error(`drizzle-kit failed: ${complaint.trim() || said.trim()}`);
       const fresh = readdirSync(folder).filter((file) => file.endsWith(".sql") && !before.includes(file));
       for (const file of fresh) {
+        // drizzle-kit writes the schema of its own machine before every name; ours is the one that DATABASE_SCHEMA names.
+        writeFileSync(join(folder, file), readFileSync(join(folder, file), "utf8").replaceAll('"public".', ""));
         const wayBack = file.replace(/\.sql$/, ".down.sql");
         writeFileSync(join(folder, wayBack), "", { flag: "wx" });
         made.push(`drizzle/${dialect}/${file}`, `drizzle/${dialect}/${wayBack}`);

@@ -7,6 +7,7 @@ import { readFileSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { parseEnv } from "node:util";
+import { contradictions, unsafe } from "./config/checks.ts";
 import {
   choice,
   cookieDomain,
@@ -17,7 +18,7 @@ import {
   origins,
   type Parser,
   path,
-  placeholders,
+  quota,
   schemaName,
   secrets,
   shownDatabaseUrl,
@@ -26,8 +27,10 @@ import {
   toggle,
   Unfit,
   unfit,
+  upTo,
   whole,
 } from "./config/parsers.ts";
+import { redisUrl, shownRedisUrl } from "./config/redis-url.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -119,6 +122,12 @@ const table = {
       parse: choice("full", "normal"),
       fallback: "full",
     }),
+    REDIS_URL: optional({
+      doc: "The Redis that several servers count requests in: `redis://:password@host:6379/0`, `rediss://` for TLS, `redis+sentinel://:password@host:26379,host:26379/master/0` or `redis+cluster://host:6379,host:6379`. Never the authority: whatever is in it may be lost at any time.",
+      parse: redisUrl,
+      secret: true,
+      shown: shownRedisUrl,
+    }),
     SECRET_KEY: optional({
       doc: "The server secret, at least 32 random bytes: seals what is stored and signs what is issued. Several, separated by white space, are all accepted; the first one writes. A development server makes its own in DATA_DIR/secret.key.",
       parse: secrets,
@@ -166,6 +175,11 @@ const table = {
       parse: choice("off", "observe", "ua-family", "ua-strict"),
       fallback: "ua-family",
     }),
+    SESSION_CACHE_TTL: required({
+      doc: "How long a session that was checked may be taken from Redis without asking the database, at most 5 seconds; 0 always asks. The bound on how late a revocation counts where Redis cannot be told of it.",
+      parse: upTo("5s"),
+      fallback: "0",
+    }),
     TOKEN_ALGORITHM: required({
       doc: "The algorithm that signs access tokens.",
       parse: (value) =>
@@ -206,6 +220,28 @@ const table = {
       doc: "Sign-ins that may wait for their hash, for at most 2 seconds; one more is answered 503 `overloaded`.",
       parse: whole(0, 10_000),
       fallback: "64",
+    }),
+  },
+  Limits: {
+    RATE_LIMITS: required({
+      doc: "Whether anything is limited at all; `off` is for load tests.",
+      parse: toggle,
+      fallback: "on",
+    }),
+    RATE_LIMIT_REQUESTS: required({
+      doc: "Requests of one client address (of one /64 with IPv6), as number/time. Counted in Redis; without it each worker counts its share.",
+      parse: quota,
+      fallback: "600/1m",
+    }),
+    RATE_LIMIT_SIGN_IN_ACCOUNT: required({
+      doc: "Passwords that may be tried on one account, whether there is such an account or not. A right one is not counted. Counted in the database.",
+      parse: quota,
+      fallback: "10/15m",
+    }),
+    RATE_LIMIT_SIGN_IN_ADDRESS: required({
+      doc: "Passwords that may be tried from one client address. A right one is not counted. Counted in the database.",
+      parse: quota,
+      fallback: "100/15m",
     }),
   },
   Browsers: {
@@ -344,55 +380,4 @@ function readSecret(name: string, file: string, problems: Problem[]): string | u
     problems.push({ name, message: `${file} cannot be read (${(error as NodeJS.ErrnoException).code}).` });
     return undefined;
   }
-}
-
-/** What no environment can mean. */
-function contradictions(config: Config): Problem[] {
-  const problems: Problem[] = [];
-  const say = (name: SettingName, message: string) => problems.push({ name, message });
-  if (config.REFRESH_TOKEN_TTL > config.REFRESH_ABSOLUTE_TTL) {
-    say("REFRESH_TOKEN_TTL", "must not be longer than REFRESH_ABSOLUTE_TTL.");
-  }
-  if (config.SESSION_IDLE_TTL > config.SESSION_ABSOLUTE_TTL) {
-    say("SESSION_IDLE_TTL", "must not be longer than SESSION_ABSOLUTE_TTL.");
-  }
-  if (config.ACCESS_TOKEN_TTL > config.REFRESH_ABSOLUTE_TTL) {
-    say("ACCESS_TOKEN_TTL", "must not be longer than REFRESH_ABSOLUTE_TTL.");
-  }
-  if (config.COOKIE_SAMESITE === "none" && !config.COOKIE_SECURE) {
-    say("COOKIE_SAMESITE", "`none` is taken by browsers only with COOKIE_SECURE=on.");
-  }
-  if (config.COOKIE_SESSION_NAME?.startsWith("__Host-") && (!config.COOKIE_SECURE || config.COOKIE_DOMAIN)) {
-    say("COOKIE_SESSION_NAME", "may begin with `__Host-` only with COOKIE_SECURE=on and without COOKIE_DOMAIN.");
-  }
-  const names = [config.COOKIE_ACCESS_NAME, config.COOKIE_REFRESH_NAME, config.COOKIE_SESSION_NAME];
-  if (new Set(names).size < names.length) say("COOKIE_SESSION_NAME", "the three cookies must have three names.");
-  return problems;
-}
-
-/** What development may do and production may not, each with its remedy. */
-function unsafe(config: Config): Problem[] {
-  const problems: Problem[] = [];
-  const say = (name: SettingName, message: string) => problems.push({ name, message });
-  if (!config.SECRET_KEY) {
-    say(
-      "SECRET_KEY",
-      "is not set: run `authctl init`, or set SECRET_KEY_FILE to a file (0600) with `openssl rand -base64 48` in it.",
-    );
-  } else if (config.SECRET_KEY.some((one) => placeholders.test(one))) {
-    say("SECRET_KEY", "looks like a placeholder: replace it with the output of `openssl rand -base64 48`.");
-  }
-  if (!config.COOKIE_SECURE) say("COOKIE_SECURE", "is off: set PUBLIC_URL to the https address, or COOKIE_SECURE=on.");
-  if (config.PUBLIC_URL?.startsWith("http:")) {
-    say("PUBLIC_URL", "must begin with https:// in production: set it to the address that users reach this server at.");
-  }
-  for (const one of config.ALLOWED_ORIGINS ?? []) {
-    if (one.startsWith("http:")) say("ALLOWED_ORIGINS", `${one} is not https: remove it.`);
-  }
-  if (config.ARGON2_MEMORY_KIB < 19_456) say("ARGON2_MEMORY_KIB", "must be at least 19456 (OWASP).");
-  if (config.ARGON2_TIME_COST < 2) say("ARGON2_TIME_COST", "must be at least 2 (OWASP).");
-  if (config.SQLITE_SYNCHRONOUS === "normal") {
-    say("SQLITE_SYNCHRONOUS", "must be `full`, or a loss of power could bring back a revoked session.");
-  }
-  return problems;
 }

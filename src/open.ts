@@ -12,12 +12,14 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { createLimiter } from "./adapters/limiters.ts";
 import { createLog } from "./adapters/log.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { type Config, loadConfig } from "./config.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
 import { createHashing } from "./core/hashing.ts";
+import { quotaOf } from "./core/limits.ts";
 import { createKeyring } from "./core/secrets.ts";
 import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
 import { serverJob } from "./core/upkeep.ts";
@@ -152,6 +154,9 @@ export async function openCore(opening: Opening): Promise<Core> {
         clock,
       ),
       keyCache: {},
+      limiter: config.RATE_LIMITS
+        ? createLimiter({ quotas: { requests: quotaOf(config, "requests") }, workers: config.WORKERS })
+        : undefined,
       close: () => database.close(),
     };
     await ensureSigningKeys(core, serverJob);

@@ -14,7 +14,7 @@ type Row = {
 
 const rows: Readonly<Record<string, Row>> = {
   "src/config.ts": { ours: ["src/config/"], types: [], packages: ["node:fs", "node:os", "node:path", "node:util"] },
-  "src/config/": { ours: ["src/config/"], types: [], packages: [] },
+  "src/config/": { ours: ["src/config/"], types: ["src/config.ts"], packages: [] },
   "src/core/": {
     ours: ["src/core/"],
     types: ["src/store/", "src/config.ts"],
@@ -35,7 +35,11 @@ const rows: Readonly<Record<string, Row>> = {
       "node:path",
     ],
   },
-  "src/adapters/": { ours: [], types: ["src/core/core.ts", "src/config.ts"], packages: ["pino"] },
+  "src/adapters/": {
+    ours: [],
+    types: ["src/core/core.ts", "src/core/limits.ts", "src/config.ts"],
+    packages: ["pino", "rate-limiter-flexible"],
+  },
   "src/http/": {
     ours: ["src/http/", "src/core/"],
     types: ["src/store/tables.ts", "src/config.ts"],

@@ -41,6 +41,28 @@ export const duration =
       : unfit(`a length of time from ${least} to ${most}, such as 90s, 15m, 12h or 30d`);
   };
 
+/** A length of time that may be none at all: `0` or `off`. */
+export const upTo =
+  (most: string): Parser<number> =>
+  (value) => {
+    const milliseconds = value === "0" || value.toLowerCase() === "off" ? 0 : parseDuration(value);
+    return milliseconds !== undefined && milliseconds <= parseDuration(most)!
+      ? milliseconds
+      : unfit(`0, or a length of time of at most ${most}, such as ${most}`);
+  };
+
+/** So many in so much time, in milliseconds. */
+export type Quota = { readonly most: number; readonly window: number };
+
+/** `600/1m`. Windows are of whole seconds, which is what the fields of an answer can tell. */
+export const quota: Parser<Quota> = (value) => {
+  const [, number = "", time = ""] = /^(\d{1,7})\/(\w+)$/.exec(value) ?? [];
+  const [most, window] = [Number(number), parseDuration(time) ?? 0];
+  return most >= 1 && window >= 1000 && window <= 86_400_000 && window % 1000 === 0
+    ? { most, window }
+    : unfit("a number and a length of time from 1s to 24h, such as 600/1m");
+};
+
 const unitsOfSize = { b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 } as const;
 
 export const size =

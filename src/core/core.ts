@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import type { Store } from "../store/store.ts";
 import type { Hashing } from "./hashing.ts";
+import type { RateName, Taken } from "./limits.ts";
 import type { Keyring } from "./secrets.ts";
 import type { KeyCache } from "./signing-keys.ts";
 
@@ -29,6 +30,15 @@ export type Log = {
   error(event: string, fields?: Fields, cause?: unknown): void;
 };
 
+/**
+ * Counts requests. Never fails, and never waits for long: what cannot be counted together with the other servers
+ * is counted here alone.
+ */
+export type Limiter = {
+  /** Takes one of the quota of `rate` that `whose` has. */
+  take(rate: RateName, whose: string): Promise<Taken>;
+};
+
 /** What every act is given: the settings, what is remembered, and the world. */
 export type Core = {
   readonly settings: Config;
@@ -39,5 +49,7 @@ export type Core = {
   readonly keyring: Keyring;
   readonly hashing: Hashing;
   readonly keyCache: KeyCache;
+  /** None where nothing is limited. */
+  readonly limiter: Limiter | undefined;
   close(): Promise<void>;
 };

@@ -2,6 +2,7 @@
  * The closed catalogue of failures. Every failure that a person can meet has one row here; each door
  * turns the row's kind into its own language (an HTTP status, an exit code) with one exhaustive table.
  */
+import type { Allowance } from "./limits.ts";
 
 /** What kind of trouble it is: all that a door needs to know to choose a status or an exit code. */
 export type Kind =
@@ -103,6 +104,11 @@ export const catalogue = {
     kind: "invalid",
     title: "The password is too weak",
     detail: "Choose a longer password that nobody would guess: several unrelated words do well.",
+  },
+  rate_limited: {
+    kind: "limited",
+    title: "Too many requests",
+    detail: "Try again after the number of seconds in `Retry-After`.",
   },
   overloaded: {
     kind: "busy",
@@ -244,6 +250,8 @@ export type Particulars = {
   readonly retryAfter?: number;
   /** The methods that the path does take (RFC 9110, section 10.2.1). */
   readonly allow?: readonly string[];
+  /** What is left of the limit that was reached. */
+  readonly allowance?: Allowance;
   /** For the log alone. */
   readonly cause?: unknown;
 };
@@ -255,6 +263,7 @@ export class DomainError extends Error {
   readonly errors: readonly InputError[] | undefined;
   readonly retryAfter: number | undefined;
   readonly allow: readonly string[] | undefined;
+  readonly allowance: Allowance | undefined;
 
   constructor(
     readonly code: Code,
@@ -265,6 +274,7 @@ export class DomainError extends Error {
     this.errors = particulars.errors;
     this.retryAfter = particulars.retryAfter;
     this.allow = particulars.allow;
+    this.allowance = particulars.allowance;
   }
 
   get kind(): Kind {

@@ -7,15 +7,16 @@ import type { Core } from "./core.ts";
 import { type Credentials, secondsUntil, tokenCredentials } from "./credentials.ts";
 import { fail } from "./errors.ts";
 import { identifierKey } from "./identifiers.ts";
-import { hashPassword, isCurrentHash, verifyPassword } from "./passwords.ts";
+import { hashPassword, isCurrentHash, tryPassword } from "./passwords.ts";
 import { refreshToken, sessionOfRefreshToken, startFamily } from "./refresh-tokens.ts";
 import { grantsOf } from "./roles.ts";
 import { revoke, sessionOfToken, startSession } from "./sessions.ts";
+import { giveBack } from "./tries.ts";
 
 /**
  * Signs in by address or user name. Fails with `invalid_credentials` whatever the cause, after the same work:
  * an unknown user, a disabled one, one without a password and a wrong password cost one verification each
- * (ASVS 5.0, 6.3.8).
+ * (ASVS 5.0, 6.3.8). Fails with `rate_limited` where too many passwords were tried before.
  */
 export async function login(
   core: Core,
@@ -23,7 +24,7 @@ export async function login(
   input: { identifier: string; password: string; credential: CredentialKind },
 ): Promise<Credentials> {
   const user = await findByIdentifier(core, input.identifier);
-  const right = await verifyPassword(core, user, input.password);
+  const { right, reserved } = await tryPassword(core, by, { user, identifier: input.identifier }, input.password);
   const refusal = !user ? "unknown-user" : !right ? "wrong-password" : user.disabledAt ? "disabled" : undefined;
   if (!user || refusal) {
     await core.store.write((tx) =>
@@ -47,6 +48,7 @@ export async function login(
     const { session, token } = await startSession(core, tx, clientOf(by), fresh, input.credential);
     const family = input.credential === "tokens" ? await startFamily(core, tx, session) : undefined;
     const { roles, permissions } = await grantsOf(tx, user.id);
+    await giveBack(tx, reserved);
     await record(core, tx, by, { action: "login.succeeded", userId: user.id, sessionId: session.id });
     const standing: Standing = { session, user: fresh, roles };
     return { standing, token, family, permissions };

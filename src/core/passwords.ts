@@ -1,7 +1,9 @@
 import type { User } from "../store/tables.ts";
+import type { Actor } from "./actors.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { newestVersion, open, seal, sealedBy } from "./secrets.ts";
+import { giveBackNow, type Reserved, reservePasswordTry, type Subject } from "./tries.ts";
 
 /** The stored form of a password: argon2id of its normalised form, sealed for this user (rules PW-1, PW-7). */
 export async function hashPassword(core: Core, userId: string, password: string): Promise<string> {
@@ -9,11 +11,28 @@ export async function hashPassword(core: Core, userId: string, password: string)
   return seal(core.keyring, core.random, "password-hash", hash, userId);
 }
 
+export type PasswordTry = {
+  readonly right: boolean;
+  /** For whoever finds that the password was right, and that it led to something, to give back. */
+  readonly reserved: Reserved;
+};
+
 /**
- * Whether the password is the user's. A user who is unknown or has no password costs one verification as
- * well, against a hash that nothing matches (rule PW-4).
+ * The only way to check a password: one try of a limited number, reserved before the hash is computed (rule LI-0).
+ * A user who is unknown or has no password costs one verification as well, against a hash that nothing matches
+ * (rule PW-4). Fails with `rate_limited`, or with `overloaded`, which is no try.
  */
-export async function verifyPassword(core: Core, user: User | undefined, password: string): Promise<boolean> {
+export async function tryPassword(core: Core, by: Actor, subject: Subject, password: string): Promise<PasswordTry> {
+  const reserved = await reservePasswordTry(core, by, subject);
+  try {
+    return { right: await verifyPassword(core, subject.user, password), reserved };
+  } catch (error) {
+    await giveBackNow(core, reserved);
+    throw error;
+  }
+}
+
+async function verifyPassword(core: Core, user: User | undefined, password: string): Promise<boolean> {
   const stored = user?.passwordHash ? openHash(core, user.id, user.passwordHash) : undefined;
   const right = await core.hashing.verify(password, stored ?? (await core.hashing.dummyHash()));
   return stored !== undefined && right;

@@ -1,10 +1,11 @@
+import type { Tx } from "../store/store.ts";
 import { type Actor, job } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { retireSigningKeys } from "./signing-keys.ts";
 
-export const purgeKinds = ["sessions", "keys", "servers"] as const;
+export const purgeKinds = ["sessions", "keys", "servers", "tries"] as const;
 export type PurgeKind = (typeof purgeKinds)[number];
 
 /** Servers that have not been heard of for so long have ended, in milliseconds. */
@@ -34,10 +35,12 @@ export async function previewPurge(core: Core, options: Pick<PurgeOptions, "kind
     (key) => key.state === "retiring" && key.retiresAt && key.retiresAt <= now,
   );
   const servers = await core.store.servers.silentSince(new Date(now.getTime() - silentServer));
+  const tries = await core.store.tries.expired(new Date(now.getTime() - options.olderThan));
   const found = {
     sessions: { rows: sessions.number, oldest: sessions.oldest },
     keys: { rows: keys.length, oldest: keys[0]?.retiresAt ?? null },
     servers: { rows: servers.length, oldest: servers[0]?.seenAt ?? null },
+    tries: { rows: tries.number, oldest: tries.oldest },
   };
   return options.kinds.map((kind) => ({ kind, ...found[kind] }));
 }
@@ -58,38 +61,57 @@ export async function purge(core: Core, by: Actor, options: PurgeOptions): Promi
   }
 }
 
+/** What there can be much of is removed in batches. */
+const inBatches = {
+  sessions: (tx, before, limit) => tx.sessions.purge(before, limit),
+  tries: (tx, before, limit) => tx.tries.purge(before, limit),
+} as const satisfies Partial<Record<PurgeKind, (tx: Tx, before: Date, limit: number) => Promise<number>>>;
+type BatchKind = keyof typeof inBatches;
+
 async function purgeLocked(core: Core, by: Actor, options: PurgeOptions): Promise<Purged> {
   const startedAt = core.clock.now().getTime();
-  const removed: Record<PurgeKind, number> = { sessions: 0, keys: 0, servers: 0 };
+  const removed: Record<PurgeKind, number> = { sessions: 0, keys: 0, servers: 0, tries: 0 };
   const wants = (kind: PurgeKind) => options.kinds.includes(kind);
-  let finished = true;
 
   if (wants("keys")) removed.keys = (await core.store.write((tx) => retireSigningKeys(core, tx, by))).length;
   if (wants("servers")) {
     removed.servers = await core.store.write((tx) => tx.servers.purge(new Date(startedAt - silentServer)));
   }
-  while (wants("sessions")) {
-    const batch = Math.min(options.batchSize, options.maxRows - removed.sessions);
-    const over =
-      batch <= 0 || options.interrupted?.aborted || core.clock.now().getTime() - startedAt >= options.maxTime;
-    if (over) {
-      finished = (await core.store.sessions.expired(new Date(startedAt - options.olderThan))).number === 0;
-      break;
-    }
-    const rows = await core.store.write((tx) => tx.sessions.purge(new Date(startedAt - options.olderThan), batch));
-    removed.sessions += rows;
-    options.onBatch?.(rows);
-    if (rows < batch) break;
-    await rest(core, options.pause, options.interrupted);
+  const finished: boolean[] = [];
+  for (const kind of Object.keys(inBatches) as BatchKind[]) {
+    if (wants(kind)) finished.push(await purgeInBatches(core, kind, startedAt, options, removed));
   }
+  const done = finished.every(Boolean);
 
   await core.store.write(async (tx) => {
     const now = core.clock.now();
-    if (finished) await tx.jobs.recordSuccess({ name: "purge", succeededAt: now, summary: removed });
+    if (done) await tx.jobs.recordSuccess({ name: "purge", succeededAt: now, summary: removed });
     const did = Object.values(removed).some((rows) => rows > 0);
-    if (did) await record(core, tx, by, { action: "purge.done", particulars: { ...removed, finished } });
+    if (did) await record(core, tx, by, { action: "purge.done", particulars: { ...removed, finished: done } });
   });
-  return { removed, finished };
+  return { removed, finished: done };
+}
+
+/** Adds to `removed` as it goes. Answers whether that was all there was to remove. */
+async function purgeInBatches(
+  core: Core,
+  kind: BatchKind,
+  startedAt: number,
+  options: PurgeOptions,
+  removed: Record<PurgeKind, number>,
+): Promise<boolean> {
+  const before = new Date(startedAt - options.olderThan);
+  for (;;) {
+    const batch = Math.min(options.batchSize, options.maxRows - removed[kind]);
+    const over =
+      batch <= 0 || options.interrupted?.aborted || core.clock.now().getTime() - startedAt >= options.maxTime;
+    if (over) return (await core.store[kind].expired(before)).number === 0;
+    const rows = await core.store.write((tx) => inBatches[kind](tx, before, batch));
+    removed[kind] += rows;
+    if (rows > 0) options.onBatch?.(rows);
+    if (rows < batch) return true;
+    await rest(core, options.pause, options.interrupted);
+  }
 }
 
 /** Sleeps, but no longer than until somebody wants the run to end. */

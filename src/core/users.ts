@@ -7,9 +7,10 @@ import type { Core } from "./core.ts";
 import { fail, type InputError } from "./errors.ts";
 import { type Email, identifierKey, parseEmail, parseFullName, parseUsername } from "./identifiers.ts";
 import { checkPassword } from "./password-policy.ts";
-import { hashPassword, verifyPassword } from "./passwords.ts";
+import { hashPassword, tryPassword } from "./passwords.ts";
 import { adminRole, defaultRole, giveRole, keepAnAdmin } from "./roles.ts";
 import { endAllSessions } from "./sessions.ts";
+import { giveBackNow } from "./tries.ts";
 
 /** A user with the names of the roles: what both doors show. */
 export type Member = { readonly user: User; readonly roles: readonly string[] };
@@ -219,9 +220,10 @@ export async function setPassword(core: Core, by: Actor, id: string, password: s
   });
 }
 
-/** Fails with `invalid_credentials` where the password is not the user's. */
+/** Fails with `invalid_credentials` where the password is not the user's, with `rate_limited` where too many were tried before. */
 async function provePassword(core: Core, by: UserActor, user: User, password: string, path: string): Promise<void> {
-  if (await verifyPassword(core, user, password)) return;
+  const { right, reserved } = await tryPassword(core, by, { user, identifier: user.emailKey }, password);
+  if (right) return await giveBackNow(core, reserved);
   await core.store.write((tx) =>
     record(core, tx, by, {
       action: "login.failed",
@@ -230,7 +232,7 @@ async function provePassword(core: Core, by: UserActor, user: User, password: st
       reason: "wrong-password",
     }),
   );
-  fail("invalid_credentials", { detail: `\`${path}\` is not the password of this account.` });
+  return fail("invalid_credentials", { detail: `\`${path}\` is not the password of this account.` });
 }
 
 /** Deletes one's own account. Fails with `last_admin`, `invalid_credentials`. */

@@ -4,10 +4,12 @@
  */
 import { type Elysia, NotFoundError, ParseError, ValidationError } from "elysia";
 import type { Config } from "../config.ts";
-import type { Clock, Log, Random } from "../core/core.ts";
+import type { Clock, Limiter, Log, Random } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
+import { type Allowance, addressKey } from "../core/limits.ts";
 import { decodePercents, readPairs } from "./body.ts";
 import { readCookies } from "./cookies.ts";
+import { isCounted, rateFields } from "./limits.ts";
 import { problemOf, statuses } from "./problem.ts";
 import { unmetRequirements } from "./requirements.ts";
 
@@ -16,6 +18,8 @@ export type Visit = {
   readonly requestId: string;
   /** The address of the connection; null where there is none, as in `app.handle()`. */
   readonly ip: string | null;
+  /** What is left of each limit that the request has met so far. */
+  readonly allowances: Allowance[];
 };
 
 const visits = new WeakMap<Request, Visit>();
@@ -27,30 +31,40 @@ type Surroundings = {
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
+  readonly limiter?: Limiter | undefined;
   readonly settings: Pick<Config, "PUBLIC_URL" | "COOKIE_ACCESS_NAME" | "COOKIE_REFRESH_NAME" | "COOKIE_SESSION_NAME">;
 };
 
 const longestPath = 2048;
 
 /** To be used before all else: Elysia gives hooks to the routes that come after them. */
-export function edge({ log, clock, random, settings }: Surroundings) {
+export function edge({ log, clock, random, limiter, settings }: Surroundings) {
   const always = headersOfEveryAnswer(settings);
   const cookieNames = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_REFRESH_NAME, settings.COOKIE_SESSION_NAME];
 
   /** Makes an answer of whatever was thrown, and tells the log what the client must not know. */
   const tell = (thrown: unknown, request: Request, route: string) => {
     const failure = failureOf(thrown);
-    const { requestId } = visitOf(request);
+    const { requestId, allowances } = visitOf(request);
     const status = statuses[failure.kind];
     // Being busy is no defect, and tells nothing that the access line does not.
     if (status >= 500 && failure.kind !== "busy") {
       log.error("request_failed", { request_id: requestId, route, code: failure.code }, failure.cause ?? failure);
     }
     const headers: Record<string, string> = { "content-type": "application/problem+json", "cache-control": "no-store" };
+    if (failure.allowance) allowances.push(failure.allowance);
     if (failure.retryAfter !== undefined) headers["retry-after"] = String(Math.ceil(failure.retryAfter));
     if (failure.allow) headers["allow"] = failure.allow.join(", ");
     if (failure.code === "unauthenticated") headers["www-authenticate"] = challenge(request, cookieNames);
     return { status, headers, body: JSON.stringify(problemOf(failure, requestId)) };
+  };
+
+  /** One check for all that comes in, before anything is done for it. */
+  const count = async (request: Request, { ip, allowances }: Visit) => {
+    if (!limiter || ip === null || !isCounted(request.url)) return;
+    const { allowed, ...allowance } = await limiter.take("requests", addressKey(ip));
+    if (!allowed) fail("rate_limited", { allowance, retryAfter: allowance.resetsIn });
+    allowances.push(allowance);
   };
 
   return (app: Elysia) => {
@@ -61,12 +75,14 @@ export function edge({ log, clock, random, settings }: Surroundings) {
       const visit: Visit = {
         requestId: requestIdOf(request) ?? random.id(arrivedAt),
         ip: app.server?.requestIP(request)?.address.replace(/^::ffff:/, "") ?? null,
+        allowances: [],
       };
       visits.set(request, visit);
 
       let route = "unmatched";
       let response: Response;
       try {
+        await count(request, visit);
         places ??= directory(app.routes);
         route = places.admit(request);
         const given = await next(request);
@@ -77,6 +93,7 @@ export function edge({ log, clock, random, settings }: Surroundings) {
         response = new Response(body, { status, headers: { ...always, ...headers } });
       }
       response.headers.set("x-request-id", visit.requestId);
+      for (const [name, value] of rateFields(visit.allowances)) response.headers.set(name, value);
       log.info("request", {
         request_id: visit.requestId,
         method: request.method,

@@ -7,6 +7,7 @@ import { type DocumentDecoration, Elysia, type TSchema } from "elysia";
 import type { Config } from "../config.ts";
 import { type Code, catalogue } from "../core/errors.ts";
 import { takesForm } from "./body.ts";
+import { isCountedPath } from "./limits.ts";
 import { statuses } from "./problem.ts";
 import { isSpelling } from "./requirements.ts";
 
@@ -84,7 +85,7 @@ export async function openApiDocument(app: Elysia, subject: Subject): Promise<Op
     for (const answer of Object.values(operation.responses)) {
       for (const media of Object.values(answer.content ?? {})) media.schema = toOpenApi(media.schema);
     }
-    operation.responses = { ...failures(codesOf(operation)), ...operation.responses };
+    operation.responses = { ...failures(codesOf(operation, route.path)), ...operation.responses };
   }
   return document;
 }
@@ -152,8 +153,9 @@ function requestBodyOf({ content }: { content: Media }, hooks: { parse?: unknown
   return { required: !optional, content: { [type]: { schema: toOpenApi(media?.schema) } } };
 }
 
-function codesOf(operation: Operation): Set<Code> {
+function codesOf(operation: Operation, path: string): Set<Code> {
   const codes = new Set<Code>(operation["x-error-codes"]);
+  if (isCountedPath(path)) codes.add("rate_limited");
   if (operation.requestBody) {
     codes.add("malformed_request").add("payload_too_large").add("unsupported_media_type").add("validation_failed");
   }

@@ -8,6 +8,7 @@ import { serverReaders, serverWriters } from "./servers.ts";
 import { sessionReaders, sessionWriters } from "./sessions.ts";
 import { signingKeyReaders, signingKeyWriters } from "./signing-keys.ts";
 import type { Tables } from "./tables.ts";
+import { tryReaders, tryWriters } from "./tries.ts";
 import { userReaders, userWriters } from "./users.ts";
 
 const readersOf = (db: Db, tables: Tables) => ({
@@ -17,6 +18,7 @@ const readersOf = (db: Db, tables: Tables) => ({
   refreshFamilies: refreshFamilyReaders(db, tables),
   signingKeys: signingKeyReaders(db, tables),
   auditEvents: auditEventReaders(db, tables),
+  tries: tryReaders(db, tables),
   jobs: jobReaders(db, tables),
   servers: serverReaders(db, tables),
   contents: contentReaders(db, tables),
@@ -31,6 +33,7 @@ const writersOf = (db: Db, tables: Tables) => {
     refreshFamilies: { ...readers.refreshFamilies, ...refreshFamilyWriters(db, tables) },
     signingKeys: { ...readers.signingKeys, ...signingKeyWriters(db, tables) },
     auditEvents: { ...readers.auditEvents, ...auditEventWriters(db, tables) },
+    tries: { ...readers.tries, ...tryWriters(db, tables) },
     jobs: { ...readers.jobs, ...jobWriters(db, tables) },
     servers: { ...readers.servers, ...serverWriters(db, tables) },
     contents: { ...readers.contents, ...contentWriters(db, tables) },

@@ -152,6 +152,19 @@ export function defineTables(k: Kit) {
     (t) => [k.index("audit_events_user").on(t.userId, t.id), k.index("audit_events_at").on(t.at)],
   );
 
+  /** What was tried by guessing, and is therefore counted: a row for each account and address, for as long as its window lasts. */
+  const tries = k.table(
+    "tries",
+    {
+      /** The name of the limit, and whose tries they are. */
+      key: k.text("key").primaryKey(),
+      spent: k.count("spent").notNull(),
+      /** When the window ends: from then on, `spent` counts for nothing. */
+      endsAt: k.instant("ends_at").notNull(),
+    },
+    (t) => [k.index("tries_ends").on(t.endsAt)],
+  );
+
   /** When each job last succeeded. */
   const jobs = k.table("jobs", {
     name: k.text("name").primaryKey(),
@@ -168,7 +181,7 @@ export function defineTables(k: Kit) {
     seenAt: k.instant("seen_at").notNull(),
   });
 
-  return { users, roles, userRoles, sessions, refreshFamilies, signingKeys, auditEvents, jobs, servers };
+  return { users, roles, userRoles, sessions, refreshFamilies, signingKeys, auditEvents, tries, jobs, servers };
 }
 
 export type Tables = ReturnType<typeof defineTables>;

@@ -86,7 +86,7 @@ describe.concurrent("migrate status", () => {
   test("shows a migration of a newer version, and nothing goes on from there", async () => {
     using shell = new Shell();
     await shell.run("migrate up");
-    edit(shell, `UPDATE schema_migrations SET id = '9999_future' WHERE id = '${last}'`);
+    edit(shell, `UPDATE schema_migrations SET id = '9999_future', additive = 0 WHERE id = '${last}'`);
     const { code, stdout, stderr } = await shell.run("migrate status");
     expect(code).toBe(5);
     expect(stdout).toContain("9999_future\tunknown");

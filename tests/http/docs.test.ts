@@ -38,7 +38,7 @@ describe("the document", () => {
 
   test("tells what is answered, and each failure by its status", () => {
     const { responses, security } = document.paths["/login"]!["post"]!;
-    expect(Object.keys(responses)).toEqual(["200", "400", "401", "413", "415", "422", "500", "503"]);
+    expect(Object.keys(responses)).toEqual(["200", "400", "401", "413", "415", "422", "429", "500", "503"]);
     expect(responses["401"]).toEqual({
       description: "`invalid_credentials`: The sign-in failed",
       content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
@@ -48,7 +48,7 @@ describe("the document", () => {
   });
 
   test("tells of credentials where they are asked for", () => {
-    expect(Object.keys(document.paths["/page"]!["get"]!.responses)).toEqual(["200", "401", "403", "422", "500"]);
+    expect(Object.keys(document.paths["/page"]!["get"]!.responses)).toEqual(["200", "401", "403", "422", "429", "500"]);
     expect(document.components.securitySchemes).toMatchObject({
       bearer: { type: "http", scheme: "bearer" },
       password: { type: "oauth2", flows: { password: { tokenUrl: "/api/v1/auth/login-form" } } },

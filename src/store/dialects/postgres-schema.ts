@@ -2,5 +2,5 @@ import { defineTables } from "../tables.ts";
 import { postgresKit } from "./postgres-kit.ts";
 
 /** For drizzle-kit, which reads the exports of a module. */
-export const { users, roles, userRoles, sessions, refreshFamilies, signingKeys, auditEvents, jobs, servers } =
+export const { users, roles, userRoles, sessions, refreshFamilies, signingKeys, auditEvents, tries, jobs, servers } =
   defineTables(postgresKit);

@@ -1,0 +1,57 @@
+/** What is wrong with settings that are right one by one. */
+import type { Config, Problem, SettingName } from "../config.ts";
+import { placeholders } from "./parsers.ts";
+
+/** What no environment can mean. */
+export function contradictions(config: Config): Problem[] {
+  const problems: Problem[] = [];
+  const say = (name: SettingName, message: string) => problems.push({ name, message });
+  if (config.REFRESH_TOKEN_TTL > config.REFRESH_ABSOLUTE_TTL) {
+    say("REFRESH_TOKEN_TTL", "must not be longer than REFRESH_ABSOLUTE_TTL.");
+  }
+  if (config.SESSION_IDLE_TTL > config.SESSION_ABSOLUTE_TTL) {
+    say("SESSION_IDLE_TTL", "must not be longer than SESSION_ABSOLUTE_TTL.");
+  }
+  if (config.ACCESS_TOKEN_TTL > config.REFRESH_ABSOLUTE_TTL) {
+    say("ACCESS_TOKEN_TTL", "must not be longer than REFRESH_ABSOLUTE_TTL.");
+  }
+  if (config.COOKIE_SAMESITE === "none" && !config.COOKIE_SECURE) {
+    say("COOKIE_SAMESITE", "`none` is taken by browsers only with COOKIE_SECURE=on.");
+  }
+  if (config.COOKIE_SESSION_NAME?.startsWith("__Host-") && (!config.COOKIE_SECURE || config.COOKIE_DOMAIN)) {
+    say("COOKIE_SESSION_NAME", "may begin with `__Host-` only with COOKIE_SECURE=on and without COOKIE_DOMAIN.");
+  }
+  if (config.SESSION_CACHE_TTL > 0 && !config.REDIS_URL) {
+    say("SESSION_CACHE_TTL", "keeps sessions in Redis: set REDIS_URL, or SESSION_CACHE_TTL=0.");
+  }
+  const names = [config.COOKIE_ACCESS_NAME, config.COOKIE_REFRESH_NAME, config.COOKIE_SESSION_NAME];
+  if (new Set(names).size < names.length) say("COOKIE_SESSION_NAME", "the three cookies must have three names.");
+  return problems;
+}
+
+/** What development may do and production may not, each with its remedy. */
+export function unsafe(config: Config): Problem[] {
+  const problems: Problem[] = [];
+  const say = (name: SettingName, message: string) => problems.push({ name, message });
+  if (!config.SECRET_KEY) {
+    say(
+      "SECRET_KEY",
+      "is not set: run `authctl init`, or set SECRET_KEY_FILE to a file (0600) with `openssl rand -base64 48` in it.",
+    );
+  } else if (config.SECRET_KEY.some((one) => placeholders.test(one))) {
+    say("SECRET_KEY", "looks like a placeholder: replace it with the output of `openssl rand -base64 48`.");
+  }
+  if (!config.COOKIE_SECURE) say("COOKIE_SECURE", "is off: set PUBLIC_URL to the https address, or COOKIE_SECURE=on.");
+  if (config.PUBLIC_URL?.startsWith("http:")) {
+    say("PUBLIC_URL", "must begin with https:// in production: set it to the address that users reach this server at.");
+  }
+  for (const one of config.ALLOWED_ORIGINS ?? []) {
+    if (one.startsWith("http:")) say("ALLOWED_ORIGINS", `${one} is not https: remove it.`);
+  }
+  if (config.ARGON2_MEMORY_KIB < 19_456) say("ARGON2_MEMORY_KIB", "must be at least 19456 (OWASP).");
+  if (config.ARGON2_TIME_COST < 2) say("ARGON2_TIME_COST", "must be at least 2 (OWASP).");
+  if (config.SQLITE_SYNCHRONOUS === "normal") {
+    say("SQLITE_SYNCHRONOUS", "must be `full`, or a loss of power could bring back a revoked session.");
+  }
+  return problems;
+}

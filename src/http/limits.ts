@@ -1,0 +1,20 @@
+import type { Allowance } from "../core/limits.ts";
+
+/** What probes, verifiers of tokens and the docs page ask for as often as they like. Whatever else comes in is counted. */
+const uncounted = /^\/(?:livez|readyz|health|openapi\.json|docs(?:\/[^/]+)?|\.well-known\/jwks\.json)$/;
+
+export const isCountedPath = (path: string): boolean => !uncounted.test(path);
+
+/** Whether a request for this address is counted. One that cannot be read is. */
+export const isCounted = (url: string): boolean => isCountedPath(/^http:\/\/[^/]*(\/[^?]*)/.exec(url)?.[1] ?? "");
+
+/** The fields `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): the quotas, and what is left of them. */
+export function rateFields(allowances: readonly Allowance[]): ReadonlyArray<readonly [name: string, value: string]> {
+  if (allowances.length === 0) return [];
+  const policies = allowances.map(({ limit, quota }) => `"${limit}";q=${quota.most};w=${quota.window / 1000}`);
+  const states = allowances.map(({ limit, remaining, resetsIn }) => `"${limit}";r=${remaining};t=${resetsIn}`);
+  return [
+    ["ratelimit-policy", policies.join(", ")],
+    ["ratelimit", states.join(", ")],
+  ];
+}
