@@ -1,21 +1,61 @@
 /**
- * The one command behind `bun run check`: types, lint, format, dead code and every test, each step to its end,
- * so that one run tells all that is wrong. Ends in the line `N passed, N failed`.
+ * The one command behind `bun run check`: types, lint, format, dead code, and every test on each database, each
+ * step to its end, so that one run tells all that is wrong. Ends in the line `N passed, N failed`.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { Missing, type Service, startPostgres, startRedis } from "./support/services.ts";
 
 const root = join(import.meta.dir, "..");
-const bun = [process.execPath, "--no-env-file"];
-const bin = (name: string, ...rest: string[]): string[] => [...bun, join(root, "node_modules/.bin", name), ...rest];
+const scratch = mkdtempSync(join(tmpdir(), "authctl-check-"));
+const bin = (name: string, ...rest: string[]): string[] => [
+  process.execPath,
+  "--no-env-file",
+  join(root, "node_modules/.bin", name),
+  ...rest,
+];
 
-async function run(title: string, command: string[]): Promise<boolean> {
+const total = { passed: 0, failed: 0 };
+const troubles: string[] = [];
+
+function count(title: string, passed: number, failed: number): void {
+  total.passed += passed;
+  total.failed += failed;
+  if (failed > 0) troubles.push(title);
+}
+
+let running: Bun.Subprocess | undefined;
+
+/** Runs a command, with a sign of life four times a minute. Answers whether it went well. */
+async function run(title: string, command: readonly string[], env = {}): Promise<boolean> {
   console.log(`\n== ${title}`);
-  const child = Bun.spawn(command, { cwd: root, stdin: "ignore", stdout: "inherit", stderr: "inherit" });
-  const good = (await child.exited) === 0;
-  console.log(good ? `== ${title}: ok` : `== ${title}: FAILED`);
+  const started = Date.now();
+  const seconds = () => `${Math.round((Date.now() - started) / 1000)} s`;
+  const alive = setInterval(() => console.log(`   … ${seconds()}`), 15_000);
+  running = Bun.spawn([...command], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdin: "ignore",
+    stdout: "inherit",
+    stderr: "inherit",
+  });
+  const good = (await running.exited) === 0;
+  clearInterval(alive);
+  console.log(`== ${title}: ${good ? "ok" : "FAILED"} (${seconds()})`);
   return good;
+}
+
+async function runTests(title: string, folders: readonly string[], env: Record<string, string>): Promise<void> {
+  const report = join(scratch, `${title}.xml`);
+  const workers = Math.min(4, availableParallelism());
+  // Slow machines are no reason to fail: what hangs, hangs longer than this.
+  const options = ["--timeout=30000", `--parallel=${workers}`, "--only-failures"];
+  const reporter = ["--reporter=junit", `--reporter-outfile=${report}`];
+  const green = await run(title, [process.execPath, "test", ...options, ...reporter, ...folders], env);
+  const { passed, failed } = countsOf(report);
+  // A runner that broke off without a failing test has failed all the same; and a run of no test is none.
+  count(title, passed, Math.max(failed, green && passed > 0 ? 0 : 1));
 }
 
 /** Counts of a JUnit report: what the test runner did is read from its own record, not from its exit code alone. */
@@ -26,34 +66,59 @@ function countsOf(report: string): { passed: number; failed: number } {
   return { passed: of("tests") - failed - of("skipped"), failed };
 }
 
-const scratch = mkdtempSync(join(tmpdir(), "authctl-check-"));
-const report = join(scratch, "junit.xml");
-const steps: ReadonlyArray<readonly [string, string[]]> = [
-  ["types", bin("tsc", "--noEmit")],
-  ["lint", bin("oxlint", "--type-aware", "--deny-warnings")],
-  ["format", bin("biome", "check", ".")],
-  ["dead code", bin("knip")],
-];
+/** Where a missing service is a failure: on machines that have been set up for this. */
+const required = [process.env["REQUIRE_SERVICES"], process.env["CI"]].some((value) => /^(1|true)$/.test(value ?? ""));
 
-let passed = 0;
-let failed = 0;
-for (const [title, command] of steps) {
-  if (await run(title, command)) passed++;
-  else failed++;
+/** Answers `undefined` where there is no such service to be had, after saying so. */
+async function ready(name: string, start: () => Promise<Service>): Promise<Service | undefined> {
+  try {
+    const service = await start();
+    console.log(`== ${name}: ${service.origin}`);
+    return service;
+  } catch (error) {
+    const missing = error instanceof Missing;
+    const consequence = missing && !required ? "NOT TESTED" : "FAILED";
+    console.error(`!! ${name}: ${consequence}. ${missing ? `To have it tested, ${error.message}.` : String(error)}`);
+    if (consequence === "FAILED") count(name, 0, 1);
+    return undefined;
+  }
 }
 
-const green = await run("tests", [
-  process.execPath,
-  "test",
-  "--timeout=60000",
-  "--reporter=junit",
-  `--reporter-outfile=${report}`,
-]);
-const counts = countsOf(report);
-rmSync(scratch, { recursive: true, force: true });
-passed += counts.passed;
-// A runner that broke off without a failing test has failed all the same; and a run of no test is none.
-failed += Math.max(counts.failed, green && counts.passed > 0 ? 0 : 1);
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    running?.kill();
+    rmSync(scratch, { recursive: true, force: true });
+    // The services end by themselves when this process does.
+    process.exit(signal === "SIGINT" ? 130 : 143);
+  });
+}
 
-console.log(`\n${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+const postgres = await ready("Postgres", startPostgres);
+const redis = await ready("Redis", startRedis);
+const services = {
+  ...(postgres && { TEST_POSTGRES_URL: postgres.url }),
+  ...(redis && { TEST_REDIS_URL: redis.url }),
+};
+
+const steps = {
+  types: bin("tsc", "--noEmit"),
+  lint: bin("oxlint", "--type-aware", "--deny-warnings"),
+  format: bin("biome", "check", "."),
+  "dead code": bin("knip"),
+};
+for (const [title, command] of Object.entries(steps)) {
+  const good = await run(title, command);
+  count(title, Number(good), Number(!good));
+}
+
+await runTests("tests on SQLite", [], { ...services, TEST_DIALECT: "sqlite" });
+if (postgres) {
+  const folders = ["core", "store", "http", "journeys"].map((name) => `./tests/${name}/`);
+  await runTests("tests on Postgres", folders, { ...services, TEST_DIALECT: "postgres" });
+}
+
+await Promise.all([postgres?.stop(), redis?.stop()]);
+rmSync(scratch, { recursive: true, force: true });
+if (troubles.length > 0) console.log(`\nfailed: ${troubles.join(", ")}`);
+console.log(`\n${total.passed} passed, ${total.failed} failed`);
+process.exit(total.failed === 0 ? 0 : 1);

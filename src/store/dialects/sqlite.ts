@@ -44,7 +44,8 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
   };
 
   const writer = connect(
-    "auto_vacuum = INCREMENTAL",
+    // Means something only before the first table; and later it would wait for whoever writes just then.
+    ...(sizeOf(file) === 0 ? ["auto_vacuum = INCREMENTAL"] : []),
     "journal_mode = WAL",
     `synchronous = ${options.synchronous}`,
     "foreign_keys = ON",
