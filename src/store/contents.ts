@@ -23,6 +23,7 @@ const primaryKeys: { readonly [N in Content]: ReadonlyArray<keyof Tables[N]["$in
   refreshFamilies: ["id"],
   auditEvents: ["id"],
   jobs: ["name"],
+  tries: ["key"],
 };
 
 const contents = Object.keys(primaryKeys) as Content[];
