@@ -12,6 +12,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { type AgreeingClock, agreeingClock } from "./adapters/agreeing-clock.ts";
 import { createLog } from "./adapters/log.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { type Config, loadConfig } from "./config.ts";
@@ -38,7 +39,9 @@ export type Opening = Place & {
   readonly migrate?: "auto" | "check";
   /** Is told what was made, a sentence at a time. */
   readonly onMade?: (what: string) => void;
+  /** The only clock there is, for tests; without it the machine's, which gives way to that of a database elsewhere. */
   readonly clock?: Clock;
+  readonly machineClock?: Clock;
   readonly random?: Random;
   readonly log?: Log;
 };
@@ -127,12 +130,17 @@ export async function openCore(opening: Opening): Promise<Core> {
 
   const materials = readySecrets(config, opening.cwd, made);
   const database = await openDatabase(config, opening.cwd, mayMake);
+  let moved: AgreeingClock | undefined;
   try {
     if (fresh) made(`made the database ${file}`);
     const migrate = opening.migrate ?? (database.name === "sqlite" && opening.purpose === "serve" ? "auto" : "check");
     await readySchema(database, { ...opening, migrate }, mayMake && database.name === "sqlite", made);
     const log = opening.log ?? createLog(config, { isTerminal: false, fd: 2 });
-    const clock = opening.clock ?? systemClock;
+    const own = opening.machineClock ?? systemClock;
+    if (!opening.clock && database.now) {
+      moved = await agreeingClock(own, database.now, (milliseconds) => log.warn("clock_moved", { milliseconds }));
+    }
+    const clock = opening.clock ?? moved ?? own;
     const core: Core = {
       settings: config,
       store: createStore(database),
@@ -151,13 +159,17 @@ export async function openCore(opening: Opening): Promise<Core> {
         clock,
       ),
       keyCache: {},
-      close: () => database.close(),
+      close: async () => {
+        moved?.stop();
+        await database.close();
+      },
     };
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
     await currentKeys(core);
     return core;
   } catch (error) {
+    moved?.stop();
     await database.close();
     throw error;
   }

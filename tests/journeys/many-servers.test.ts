@@ -204,8 +204,9 @@ describe.skipIf(!havePostgres)("two servers on one database", () => {
     let answered = 0;
     let over = false;
     const isOver = () => over;
-    const crowd = Array.from({ length: 12 }, async (_, at) => {
-      let tokens = await newTokens(both()[at % 2]!);
+    const people = await Promise.all(Array.from({ length: 12 }, (_, at) => newTokens(both()[at % 2]!)));
+    const crowd = people.map(async (given) => {
+      let tokens = given;
       while (!isOver()) {
         try {
           const refreshed = await balancer.send({
