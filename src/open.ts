@@ -12,6 +12,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { type AgreeingClock, agreeingClock } from "./adapters/agreeing-clock.ts";
 import { createLimiter } from "./adapters/limiters.ts";
 import { createLog } from "./adapters/log.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
@@ -40,7 +41,9 @@ export type Opening = Place & {
   readonly migrate?: "auto" | "check";
   /** Is told what was made, a sentence at a time. */
   readonly onMade?: (what: string) => void;
+  /** The only clock there is, for tests; without it the machine's, which gives way to that of a database elsewhere. */
   readonly clock?: Clock;
+  readonly machineClock?: Clock;
   readonly random?: Random;
   readonly log?: Log;
 };
@@ -130,12 +133,17 @@ export async function openCore(opening: Opening): Promise<Core> {
 
   const materials = readySecrets(config, opening.cwd, made);
   const database = await openDatabase(config, opening.cwd, mayMake);
+  let moved: AgreeingClock | undefined;
   try {
     if (fresh) made(`made the database ${file}`);
     const migrate = opening.migrate ?? (database.name === "sqlite" && opening.purpose === "serve" ? "auto" : "check");
     await readySchema(database, { ...opening, migrate }, mayMake && database.name === "sqlite", made);
     const log = opening.log ?? createLog(config, { isTerminal: false, fd: 2 });
-    const clock = opening.clock ?? systemClock;
+    const own = opening.machineClock ?? systemClock;
+    if (!opening.clock && database.now) {
+      moved = await agreeingClock(own, database.now, (milliseconds) => log.warn("clock_moved", { milliseconds }));
+    }
+    const clock = opening.clock ?? moved ?? own;
     const core: Core = {
       settings: config,
       store: createStore(database),
@@ -157,13 +165,17 @@ export async function openCore(opening: Opening): Promise<Core> {
       limiter: config.RATE_LIMITS
         ? createLimiter({ quotas: { requests: quotaOf(config, "requests") }, workers: config.WORKERS })
         : undefined,
-      close: () => database.close(),
+      close: async () => {
+        moved?.stop();
+        await database.close();
+      },
     };
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
     await currentKeys(core);
     return core;
   } catch (error) {
+    moved?.stop();
     await database.close();
     throw error;
   }

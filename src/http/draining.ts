@@ -50,6 +50,8 @@ export function createDrain(clock: Clock): Drain {
     isDraining: () => draining,
     begin: async (patience) => {
       draining = true;
+      // What is on its way at this moment is no exception.
+      lastRequestAt = now();
       const isWanted = (): boolean => now() - lastRequestAt < quietFor || probeIsDue();
       for (let waited = 0; waited < patience && isWanted(); waited += lookAgainAfter) {
         await new Promise<void>((resolve) => clock.after(lookAgainAfter, resolve));

@@ -44,6 +44,8 @@ export type Dialect = {
   translate(error: unknown): unknown;
   /** `undefined` where another process holds the lock. */
   lock(name: string): Promise<Release | undefined>;
+  /** The time of its machine; left out where that is this one. */
+  now?(): Promise<Date>;
   /** In bytes, with everything that belongs to it. */
   size(): Promise<number>;
   readonly migrations: Migrations;

@@ -113,6 +113,10 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
     snapshot: (work) => telling(transact(work, beginSnapshot)),
     translate,
     lock: (name) => telling(lock(name)),
+    now: async () => {
+      const { rows } = await telling(pool.query<{ now: Date }>("SELECT clock_timestamp() AS now"));
+      return rows[0]!.now;
+    },
     size: async () => {
       const { rows } = await telling(
         pool.query<{ bytes: string }>("SELECT pg_database_size(current_database())::text AS bytes"),
