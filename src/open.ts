@@ -12,12 +12,12 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { createLimiter } from "./adapters/limiters.ts";
 import { createLog } from "./adapters/log.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { type Config, loadConfig } from "./config.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
+import { forgetting } from "./core/forgetting.ts";
 import { createHashing } from "./core/hashing.ts";
 import { quotaOf } from "./core/limits.ts";
 import { createKeyring } from "./core/secrets.ts";
@@ -115,15 +115,22 @@ export async function openCore(opening: Opening): Promise<Core> {
 
   const materials = readySecrets(config, opening.cwd, made);
   const database = await openDatabase(config, opening.cwd, mayMake);
+  const closing: Array<() => void | Promise<void>> = [() => database.close()];
+  const close = async () => {
+    for (const one of closing.toReversed()) await one();
+  };
   try {
     if (fresh) made(`made the database ${file}`);
     const migrate = opening.migrate ?? (database.name === "sqlite" && opening.purpose === "serve" ? "auto" : "check");
     await readySchema(database, { ...opening, migrate }, mayMake && database.name === "sqlite", made);
     const log = opening.log ?? createLog(config, { isTerminal: false, fd: 2 });
     const clock = opening.clock ?? systemClock;
+    const aids = await openAids(config, opening.purpose, { clock, log });
+    closing.push(aids.close);
+    const store = createStore(database);
     const core: Core = {
       settings: config,
-      store: createStore(database),
+      store: aids.sessionCache ? forgetting(store, aids.sessionCache, { clock, log }) : store,
       clock,
       random: opening.random ?? systemRandom,
       log,
@@ -139,19 +146,38 @@ export async function openCore(opening: Opening): Promise<Core> {
         clock,
       ),
       keyCache: {},
-      limiter: config.RATE_LIMITS
-        ? createLimiter({ quotas: { requests: quotaOf(config, "requests") }, workers: config.WORKERS })
-        : undefined,
-      close: () => database.close(),
+      limiter: aids.limiter,
+      sessionCache: aids.sessionCache,
+      pingRedis: aids.pingRedis,
+      close,
     };
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
     await currentKeys(core);
     return core;
   } catch (error) {
-    await database.close();
+    await close();
     throw error;
   }
+}
+
+type Aids = Pick<Core, "limiter" | "sessionCache" | "pingRedis"> & { readonly close: () => void };
+
+/** What helps, and is done without where it fails. Loaded where it is wanted: a command counts no requests. */
+async function openAids(config: Config, purpose: Opening["purpose"], world: { clock: Clock; log: Log }): Promise<Aids> {
+  const redis = config.REDIS_URL && (await (await import("./adapters/redis.ts")).connectRedis(config.REDIS_URL, world));
+  const counts = purpose === "serve" && config.RATE_LIMITS;
+  const limiter = counts
+    ? (await import("./adapters/limiters.ts")).createLimiter({
+        quotas: { requests: quotaOf(config, "requests") },
+        workers: config.WORKERS,
+        redis,
+      })
+    : undefined;
+  if (!redis) return { limiter, sessionCache: undefined, pingRedis: undefined, close: () => {} };
+  const { createSessionCache } = await import("./adapters/session-cache.ts");
+  // Sessions are forgotten even where this process keeps none: others may.
+  return { limiter, sessionCache: createSessionCache(redis, world.log), pingRedis: redis.ping, close: redis.close };
 }
 
 async function readySchema(

@@ -36,9 +36,9 @@ const rows: Readonly<Record<string, Row>> = {
     ],
   },
   "src/adapters/": {
-    ours: [],
+    ours: ["src/adapters/"],
     types: ["src/core/core.ts", "src/core/limits.ts", "src/config.ts"],
-    packages: ["pino", "rate-limiter-flexible"],
+    packages: ["pino", "ioredis", "rate-limiter-flexible"],
   },
   "src/http/": {
     ours: ["src/http/", "src/core/"],
@@ -82,6 +82,8 @@ const files = ["src", "cli"].flatMap((folder) =>
     .map((name) => join(folder, name)),
 );
 
+const read = (file: string): string => readFileSync(join(root, file), "utf8");
+
 const rowOf = (file: string): Row => {
   const [name] = Object.keys(rows)
     .filter((one) => file === one || (one.endsWith("/") && file.startsWith(one)))
@@ -94,7 +96,7 @@ const rowOf = (file: string): Row => {
 type Import = { readonly target: string; readonly typeOnly: boolean };
 
 function importsOf(file: string): Import[] {
-  const text = readFileSync(join(root, file), "utf8");
+  const text = read(file);
   const found = [
     ...text.matchAll(
       /(?:^|\n)\s*(import|export)\s+(type\s+)?([^"';]*?\bfrom\s+)?["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)/g,
@@ -137,8 +139,17 @@ describe("the layer rule", () => {
   });
 });
 
+test("whoever has no Redis loads no driver for it", () => {
+  const alone = ["src/adapters/redis.ts", "src/adapters/session-cache.ts", "src/adapters/limiters.ts"];
+  const importing = files.filter(
+    (file) =>
+      !alone.includes(file) && /^import (?!type).*adapters\/(redis|session-cache|limiters)\.ts/m.test(read(file)),
+  );
+  expect(importing).toEqual([]);
+});
+
 const withoutComments = (file: string): string =>
-  readFileSync(join(root, file), "utf8")
+  read(file)
     .replace(/\/\*[\s\S]*?\*\//g, "")
     .replace(/(^|\s)\/\/.*$/gm, "");
 
@@ -188,6 +199,6 @@ describe("nothing ambient", () => {
 });
 
 test("no file is so long that nobody reads it", () => {
-  const long = files.filter((file) => readFileSync(join(root, file), "utf8").split("\n").length > 400);
+  const long = files.filter((file) => read(file).split("\n").length > 400);
   expect(long).toEqual([]);
 });

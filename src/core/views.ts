@@ -1,5 +1,5 @@
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Session, SigningKey, User } from "../store/tables.ts";
+import type { Account, Session, SigningKey } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
 import { adminRole } from "./roles.ts";
@@ -10,7 +10,7 @@ import { adminRole } from "./roles.ts";
 
 const time = (at: Date | null): string | null => at && at.toISOString();
 
-export const userView = (user: User, roles: readonly string[]) => ({
+export const userView = (user: Account, roles: readonly string[]) => ({
   id: user.id,
   email: user.email,
   email_verified: user.emailVerifiedAt !== null,

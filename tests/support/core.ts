@@ -45,9 +45,10 @@ const cheapHashing = { ARGON2_MEMORY_KIB: "8", ARGON2_TIME_COST: "1", HASH_CONCU
 export async function openTestCore(env: Record<string, string> = {}): Promise<TestCore> {
   const directory = mkdtempSync(join(tmpdir(), "authctl-core-"));
   const core = await openIn(directory, env, createTestClock());
+  const { close } = core;
   return Object.assign(core, {
     close: async () => {
-      await core.store.close();
+      await close();
       rmSync(directory, { recursive: true, force: true });
     },
   });
