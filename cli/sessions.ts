@@ -1,14 +1,8 @@
 import type { Actor } from "../src/core/actors.ts";
 import type { Core } from "../src/core/core.ts";
 import { DomainError, fail, type InputError } from "../src/core/errors.ts";
-import {
-  countSessions,
-  getSession,
-  isAlive,
-  pagesOfSessions,
-  revokeSessions,
-  signOutEverywhere,
-} from "../src/core/sessions.ts";
+import { countSessions, getSession, pagesOfSessions, revokeSessions, signOutEverywhere } from "../src/core/sessions.ts";
+import { isAlive } from "../src/core/standings.ts";
 import { findUser } from "../src/core/users.ts";
 import { ownedSessionView } from "../src/core/views.ts";
 import type { SessionFilter } from "../src/store/sessions.ts";

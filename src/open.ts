@@ -1,29 +1,19 @@
 /** The composition root: from settings to a core. The one file that knows every room but the doors. */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { type AgreeingClock, agreeingClock } from "./adapters/agreeing-clock.ts";
-import { createLimiter } from "./adapters/limiters.ts";
+import { existsSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { agreeingClock } from "./adapters/agreeing-clock.ts";
 import { createLog } from "./adapters/log.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { type Config, loadConfig } from "./config.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
+import { forgetting } from "./core/forgetting.ts";
 import { createHashing } from "./core/hashing.ts";
 import { quotaOf } from "./core/limits.ts";
 import { createKeyring } from "./core/secrets.ts";
 import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
 import { serverJob } from "./core/upkeep.ts";
+import { databaseFile, readySecrets } from "./open/secrets.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
 import { openSqlite } from "./store/dialects/sqlite.ts";
 import { createStore, type Store } from "./store/store.ts";
@@ -77,12 +67,6 @@ export function settle(place: Place): Config {
   return fail("config_invalid", { errors: problems.map(({ name, message }) => ({ path: name, message })) });
 }
 
-/** The embedded database's file; none where the database is a server of its own. */
-const databaseFile = ({ DATABASE_URL }: Config, cwd: string): string | undefined =>
-  DATABASE_URL.dialect === "sqlite" ? resolve(cwd, DATABASE_URL.file) : undefined;
-
-const secretFile = (config: Config, cwd: string): string => join(resolve(cwd, config.DATA_DIR), "secret.key");
-
 /** The database alone, whatever its schema: for migrating. Fails with `not_initialised` where its file is missing and `make` is off. */
 export async function openDatabase(
   config: Config,
@@ -133,20 +117,23 @@ export async function openCore(opening: Opening): Promise<Core> {
 
   const materials = readySecrets(config, opening.cwd, made);
   const database = await openDatabase(config, opening.cwd, mayMake);
-  let moved: AgreeingClock | undefined;
+  const closing: Array<() => void | Promise<void>> = [() => database.close()];
+  const close = async () => {
+    for (const one of closing.toReversed()) await one();
+  };
   try {
     if (fresh) made(`made the database ${file}`);
     const migrate = opening.migrate ?? (database.name === "sqlite" && opening.purpose === "serve" ? "auto" : "check");
     await readySchema(database, { ...opening, migrate }, mayMake && database.name === "sqlite", made);
     const log = opening.log ?? createLog(config, { isTerminal: false, fd: 2 });
     const own = opening.machineClock ?? systemClock;
-    if (!opening.clock && database.now) {
-      moved = await agreeingClock(own, database.now, (milliseconds) => log.warn("clock_moved", { milliseconds }));
-    }
-    const clock = opening.clock ?? moved ?? own;
+    const clock = opening.clock ?? (await agreedClock(own, database, log, closing));
+    const aids = await openAids(config, opening.purpose, { clock, log });
+    closing.push(aids.close);
+    const store = createStore(database);
     const core: Core = {
       settings: config,
-      store: createStore(database),
+      store: aids.sessionCache ? forgetting(store, aids.sessionCache, { clock, log }) : store,
       clock,
       random: opening.random ?? systemRandom,
       log,
@@ -162,21 +149,17 @@ export async function openCore(opening: Opening): Promise<Core> {
         clock,
       ),
       keyCache: {},
-      limiter: config.RATE_LIMITS
-        ? createLimiter({ quotas: { requests: quotaOf(config, "requests") }, workers: config.WORKERS })
-        : undefined,
-      close: async () => {
-        moved?.stop();
-        await database.close();
-      },
+      limiter: aids.limiter,
+      sessionCache: aids.sessionCache,
+      pingRedis: aids.pingRedis,
+      close,
     };
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
     await currentKeys(core);
     return core;
   } catch (error) {
-    moved?.stop();
-    await database.close();
+    await close();
     throw error;
   }
 }
@@ -214,6 +197,34 @@ export async function openTarget(
   }
 }
 
+/** The clock of the database where it has one of its own: so that servers agree, whatever their machines say. */
+async function agreedClock(own: Clock, database: Dialect, log: Log, closing: Array<() => void>): Promise<Clock> {
+  const { now } = database;
+  if (!now) return own;
+  const clock = await agreeingClock(own, now, (milliseconds) => log.warn("clock_moved", { milliseconds }));
+  closing.push(() => clock.stop());
+  return clock;
+}
+
+type Aids = Pick<Core, "limiter" | "sessionCache" | "pingRedis"> & { readonly close: () => void };
+
+/** What helps, and is done without where it fails. Loaded where it is wanted: a command counts no requests. */
+async function openAids(config: Config, purpose: Opening["purpose"], world: { clock: Clock; log: Log }): Promise<Aids> {
+  const redis = config.REDIS_URL && (await (await import("./adapters/redis.ts")).connectRedis(config.REDIS_URL, world));
+  const counts = purpose === "serve" && config.RATE_LIMITS;
+  const limiter = counts
+    ? (await import("./adapters/limiters.ts")).createLimiter({
+        quotas: { requests: quotaOf(config, "requests") },
+        workers: config.WORKERS,
+        redis,
+      })
+    : undefined;
+  if (!redis) return { limiter, sessionCache: undefined, pingRedis: undefined, close: () => {} };
+  const { createSessionCache } = await import("./adapters/session-cache.ts");
+  // Sessions are forgotten even where this process keeps none: others may.
+  return { limiter, sessionCache: createSessionCache(redis, world.log), pingRedis: redis.ping, close: redis.close };
+}
+
 async function readySchema(
   database: Dialect,
   opening: Opening,
@@ -234,59 +245,4 @@ async function readySchema(
   }
   const applied = await database.migrations.up((opening.clock ?? systemClock).now());
   if (applied.length > 0) made(`applied ${applied.length} ${applied.length === 1 ? "migration" : "migrations"}`);
-}
-
-/**
- * The server secrets. Where the settings name none, the one in DATA_DIR, made where there is no database yet:
- * before the database, so that a database without its secret is always one that has lost it.
- */
-export function readySecrets(config: Config, cwd: string, made: (what: string) => void): readonly string[] {
-  if (config.SECRET_KEY) return config.SECRET_KEY;
-  const file = secretFile(config, cwd);
-  if (!existsSync(file)) {
-    // A database without its secret cannot be opened any more: a new one would only hide that.
-    // Asked for again, as another process may have made both just now.
-    const database = databaseFile(config, cwd);
-    if (database !== undefined && existsSync(database) && !existsSync(file)) {
-      const detail = `There is a database, but no secret: put the file ${file} back, or set SECRET_KEY. Without the secret that the database was made with, nothing that is sealed can be opened.`;
-      return fail("secret_mismatch", { detail });
-    }
-    if (!existsSync(file)) makeSecret(file, made);
-  }
-  if (statSync(file).mode & 0o077) {
-    return fail("config_invalid", {
-      errors: [{ path: "SECRET_KEY", message: `${file} can be read by others: \`chmod 600 ${file}\`.` }],
-    });
-  }
-  const secrets = readFileSync(file, "utf8").trim().split(/\s+/);
-  if (secrets.every((secret) => Buffer.byteLength(secret) >= 32)) return secrets;
-  const detail = `${file} does not hold a whole secret: put the one back that the database was made with.`;
-  return fail("secret_mismatch", { detail });
-}
-
-/** Written aside and linked into place, so that of two processes that start at once both end with the same secret. */
-function makeSecret(file: string, made: (what: string) => void): void {
-  const aside = `${file}.${process.pid}`;
-  try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    writeDurably(aside, `${Buffer.from(systemRandom.bytes(48)).toString("base64")}\n`);
-    linkSync(aside, file);
-    made(`made a secret in ${file}`);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST" && existsSync(file)) return;
-    fail("config_invalid", { errors: [{ path: "DATA_DIR", message: `${file} cannot be written (${code}).` }] });
-  } finally {
-    if (existsSync(aside)) unlinkSync(aside);
-  }
-}
-
-function writeDurably(file: string, text: string): void {
-  const handle = openSync(file, "w", 0o600);
-  try {
-    writeSync(handle, text);
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
 }

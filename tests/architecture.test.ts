@@ -36,9 +36,9 @@ const rows: Readonly<Record<string, Row>> = {
     ],
   },
   "src/adapters/": {
-    ours: [],
+    ours: ["src/adapters/"],
     types: ["src/core/core.ts", "src/core/limits.ts", "src/config.ts"],
-    packages: ["pino", "rate-limiter-flexible"],
+    packages: ["pino", "ioredis", "rate-limiter-flexible"],
   },
   "src/http/": {
     ours: ["src/http/", "src/core/"],
@@ -54,7 +54,13 @@ const rows: Readonly<Record<string, Row>> = {
     ],
   },
   "src/open.ts": {
-    ours: ["src/config.ts", "src/core/", "src/store/", "src/adapters/"],
+    ours: ["src/config.ts", "src/open/", "src/core/", "src/store/", "src/adapters/"],
+    types: [],
+    packages: ["node:fs", "node:path"],
+  },
+
+  "src/open/": {
+    ours: ["src/config.ts", "src/open/", "src/core/", "src/store/", "src/adapters/"],
     types: [],
     packages: ["node:fs", "node:path"],
   },
@@ -72,7 +78,7 @@ const rows: Readonly<Record<string, Row>> = {
     packages: ["node:os", "node:tty"],
   },
   "cli/": {
-    ours: ["cli/", "src/config.ts", "src/config/", "src/open.ts", "src/core/", "package.json"],
+    ours: ["cli/", "src/config.ts", "src/config/", "src/open.ts", "src/open/", "src/core/", "package.json"],
     types: ["src/store/"],
     packages: ["citty", "consola", "node:fs", "node:os", "node:path", "node:tty"],
   },
@@ -90,6 +96,8 @@ const files = ["src", "cli"].flatMap((folder) =>
     .map((name) => join(folder, name)),
 );
 
+const read = (file: string): string => readFileSync(join(root, file), "utf8");
+
 const rowOf = (file: string): Row => {
   const [name] = Object.keys(rows)
     .filter((one) => file === one || (one.endsWith("/") && file.startsWith(one)))
@@ -102,7 +110,7 @@ const rowOf = (file: string): Row => {
 type Import = { readonly target: string; readonly typeOnly: boolean };
 
 function importsOf(file: string): Import[] {
-  const text = readFileSync(join(root, file), "utf8");
+  const text = read(file);
   const found = [
     ...text.matchAll(
       /(?:^|\n)\s*(import|export)\s+(type\s+)?([^"';]*?\bfrom\s+)?["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)/g,
@@ -145,8 +153,17 @@ describe("the layer rule", () => {
   });
 });
 
+test("whoever has no Redis loads no driver for it", () => {
+  const alone = ["src/adapters/redis.ts", "src/adapters/session-cache.ts", "src/adapters/limiters.ts"];
+  const importing = files.filter(
+    (file) =>
+      !alone.includes(file) && /^import (?!type).*adapters\/(redis|session-cache|limiters)\.ts/m.test(read(file)),
+  );
+  expect(importing).toEqual([]);
+});
+
 const withoutComments = (file: string): string =>
-  readFileSync(join(root, file), "utf8")
+  read(file)
     .replace(/\/\*[\s\S]*?\*\//g, "")
     .replace(/(^|\s)\/\/.*$/gm, "");
 
@@ -196,6 +213,6 @@ describe("nothing ambient", () => {
 });
 
 test("no file is so long that nobody reads it", () => {
-  const long = files.filter((file) => readFileSync(join(root, file), "utf8").split("\n").length > 400);
+  const long = files.filter((file) => read(file).split("\n").length > 400);
   expect(long).toEqual([]);
 });

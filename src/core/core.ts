@@ -39,6 +39,18 @@ export type Limiter = {
   take(rate: RateName, whose: string): Promise<Taken>;
 };
 
+/**
+ * Keeps what was read of sessions, for a few seconds. Never fails, and never waits for long: what it cannot tell is
+ * not known.
+ */
+export type SessionCache = {
+  recall(sessionId: string): Promise<string | undefined>;
+  /** Keeps a text of a session for so many milliseconds; not where one is kept, nor where it was just forgotten. */
+  keep(sessionId: string, text: string, milliseconds: number): Promise<void>;
+  /** From then on no text is recalled that was read before, even where somebody is about to keep one. */
+  forget(sessionIds: readonly string[]): Promise<void>;
+};
+
 /** What every act is given: the settings, what is remembered, and the world. */
 export type Core = {
   readonly settings: Config;
@@ -51,5 +63,9 @@ export type Core = {
   readonly keyCache: KeyCache;
   /** None where nothing is limited. */
   readonly limiter: Limiter | undefined;
+  /** None where there is no Redis. */
+  readonly sessionCache: SessionCache | undefined;
+  /** Fails where Redis does not answer. None where there is none. */
+  readonly pingRedis: (() => Promise<void>) | undefined;
   close(): Promise<void>;
 };

@@ -4,7 +4,8 @@ import type { SigningKey } from "../store/tables.ts";
 import { verifyAccessToken } from "./access-tokens.ts";
 import type { Core } from "./core.ts";
 import { familyOfRefreshToken } from "./refresh-tokens.ts";
-import { isAlive, sessionOfToken } from "./sessions.ts";
+import { sessionOfToken } from "./sessions.ts";
+import { isAlive } from "./standings.ts";
 
 export type Inspection = {
   readonly kind: "access token" | "refresh token" | "session token" | "unknown";

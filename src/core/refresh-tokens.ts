@@ -10,7 +10,8 @@ import { sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
 import { grantsOf } from "./roles.ts";
 import { mac, mintSecret, newestVersion, saltedKey, sameText } from "./secrets.ts";
-import { clientFits, isAlive, needsTouch, recordAnotherClient, revoke, touchSession } from "./sessions.ts";
+import { clientFits, recordAnotherClient, revoke, touchSession } from "./sessions.ts";
+import { isAlive, needsTouch } from "./standings.ts";
 
 /** How often the token before the current one is answered inside the grace. */
 const mostRetries = 20;

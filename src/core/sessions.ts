@@ -8,6 +8,7 @@ import type { Core } from "./core.ts";
 import { describeDevice, sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
 import { mintSecret, sameText, sha256, sign, verify } from "./secrets.ts";
+import { idleTtl, isAlive, needsTouch, standingOf } from "./standings.ts";
 
 /** Who is signed in, and the actor that the request's acts are done by. */
 export type Principal = Standing & { readonly by: UserActor };
@@ -20,14 +21,7 @@ export type RevokeReason =
   | "refresh-generation-ahead"
   | "another-client";
 
-/** Each use moves the idle limit on, but it is written at most so often, in milliseconds. */
-const touchInterval = 60_000;
-
 const tokenPrefix = "st_";
-
-export function idleTtl(core: Core, credential: CredentialKind): number {
-  return credential === "tokens" ? core.settings.REFRESH_TOKEN_TTL : core.settings.SESSION_IDLE_TTL;
-}
 
 const absoluteTtl = (core: Core, credential: CredentialKind): number =>
   credential === "tokens" ? core.settings.REFRESH_ABSOLUTE_TTL : core.settings.SESSION_ABSOLUTE_TTL;
@@ -72,10 +66,6 @@ export async function startSession(
   return { session, token: secret && `${tokenPrefix}${signed}.${sign(core.keyring, "session-token", signed)}` };
 }
 
-/** Whether a session counts: neither revoked, nor past a limit, nor signed out everywhere, and its user active. */
-export const isAlive = (session: Session, user: User, now: Date): boolean =>
-  session.revokedAt === null && session.idleExpiresAt > now && session.epoch === user.epoch && user.disabledAt === null;
-
 /** Whether a session was given to this client, as far as SESSION_BINDING wants to know. */
 export function clientFits(core: Core, session: Session, client: Client): boolean {
   const binding = core.settings.SESSION_BINDING;
@@ -89,10 +79,6 @@ export async function touchSession(core: Core, tx: Tx, session: Session, client:
   await tx.sessions.touch(session.id, now, idleExpiresAt, client.ip ?? session.ip);
   return idleExpiresAt;
 }
-
-/** Whether the use of a session has to be written: once a minute, or oftener where it may rest only briefly. */
-export const needsTouch = (core: Core, session: Session, now: Date): boolean =>
-  now.getTime() - session.lastSeenAt.getTime() >= Math.min(touchInterval, idleTtl(core, session.credential) / 4);
 
 /**
  * The signature is checked before the database is asked, so that a forged token costs no look-up.
@@ -132,14 +118,14 @@ export async function authenticate(core: Core, token: string, client: Client): P
 
 async function standingOfSessionToken(core: Core, token: string): Promise<Standing | undefined> {
   const presented = sessionOfToken(core, token);
-  const standing = presented && (await core.store.sessions.standing(presented.id));
+  const standing = presented && (await standingOf(core, presented.id));
   const hash = standing?.session.secretHash;
   return presented && hash && sameText(sha256(presented.secret), hash) ? standing : undefined;
 }
 
 async function standingOfAccessToken(core: Core, token: string): Promise<Standing | undefined> {
   const claims = await verifyAccessToken(core, token);
-  const standing = claims && (await core.store.sessions.standing(claims.sessionId));
+  const standing = claims && (await standingOf(core, claims.sessionId));
   return standing?.user.id === claims?.userId ? standing : undefined;
 }
 

@@ -246,6 +246,8 @@ export async function deleteOwnAccount(core: Core, by: UserActor, password: stri
 export async function deleteUser(core: Core, by: Actor, id: string): Promise<void> {
   await core.store.write(async (tx) => {
     await keepAnAdmin(tx, id);
+    // Whoever signs in as this user meanwhile waits here, so that no session begins that nobody ends.
+    await tx.users.advanceEpoch(id);
     if (!(await tx.users.delete(id))) return fail("not_found");
     return await record(core, tx, by, { action: "user.deleted", userId: id });
   });

@@ -1,6 +1,6 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Session, SigningKey, User } from "../store/tables.ts";
+import type { Account, Session, SigningKey } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
 import { sqlName } from "./moving.ts";
@@ -12,7 +12,7 @@ import { adminRole } from "./roles.ts";
 
 const time = (at: Date | null): string | null => at && at.toISOString();
 
-export const userView = (user: User, roles: readonly string[]) => ({
+export const userView = (user: Account, roles: readonly string[]) => ({
   id: user.id,
   email: user.email,
   email_verified: user.emailVerifiedAt !== null,

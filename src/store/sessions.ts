@@ -1,12 +1,12 @@
-import { and, asc, count, desc, eq, gt, inArray, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, getTableColumns, gt, inArray, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
 import { prepared } from "./dialects/prepared.ts";
-import type { Session, Tables, User } from "./tables.ts";
+import type { Account, Session, Tables, User } from "./tables.ts";
 
 export type NewSession = Tables["sessions"]["$inferInsert"];
 
 /** A session with whom it belongs to: one look-up, for every request. */
-export type Standing = { readonly session: Session; readonly user: User; readonly roles: readonly string[] };
+export type Standing = { readonly session: Session; readonly user: Account; readonly roles: readonly string[] };
 
 export type SessionFilter = {
   readonly userId?: string;
@@ -17,10 +17,11 @@ export type SessionFilter = {
 };
 
 export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) => {
+  const { passwordHash: _, ...account } = getTableColumns(users);
   const standingQuery = prepared(
     "sessions.standing",
     db
-      .select({ session: sessions, user: users, role: userRoles.role })
+      .select({ session: sessions, user: account, role: userRoles.role })
       .from(sessions)
       .innerJoin(users, eq(users.id, sessions.userId))
       .leftJoin(userRoles, eq(userRoles.userId, users.id))
@@ -77,6 +78,14 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
     /** The sessions of a user that are alive, newest first. */
     ofUser: async (userId: string, at: Date): Promise<Session[]> =>
       (await livesOfUserQuery.execute({ userId, at })).map((row) => row.session),
+    /** The sessions of a user that were neither revoked nor have expired, even where the user was signed out everywhere. */
+    idsOfUser: async (userId: string, at: Date): Promise<string[]> =>
+      (
+        await db
+          .select({ id: sessions.id })
+          .from(sessions)
+          .where(and(eq(sessions.userId, userId), isNull(sessions.revokedAt), gt(sessions.idleExpiresAt, at)))
+      ).map((row) => row.id),
     count: async (filter: SessionFilter): Promise<{ sessions: number; users: number }> => {
       const [row] = await db
         .select({ sessions: count(), users: sql<number>`count(distinct ${sessions.userId})`.mapWith(Number) })

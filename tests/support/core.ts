@@ -43,9 +43,10 @@ const cheapHashing = { ARGON2_MEMORY_KIB: "8", ARGON2_TIME_COST: "1", HASH_CONCU
 export async function openTestCore(env: Record<string, string> = {}): Promise<TestCore> {
   const database = await freshDatabase();
   const core = await openOn({ ...database.env, ...cheapHashing, ...unlimited, ...env }, createTestClock());
+  const { close } = core;
   return Object.assign(core, {
     close: async () => {
-      await core.store.close();
+      await close();
       await database.drop();
     },
   });

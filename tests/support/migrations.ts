@@ -10,6 +10,8 @@ import { dialect, type Place, type Row, rawSql } from "./database.ts";
 const failures: Failures = {
   unavailable: (cause) => new Error("unavailable", { cause }),
   busy: (cause) => new Error("busy", { cause }),
+  unreachable: (message) => new Error(message),
+  misconfigured: (message) => new Error(message),
   irreversible: (migration) => new Error(`irreversible ${migration}`),
   altered: (migration) => new Error(`altered ${migration}`),
 };

@@ -1,0 +1,104 @@
+/** The one connection to Redis. Loaded where REDIS_URL is set. */
+import { Cluster, Redis, type RedisOptions } from "ioredis";
+import type { Config } from "../config.ts";
+import type { Clock, Log } from "../core/core.ts";
+import { type Asking, createCircuit, Unanswered } from "./circuit.ts";
+
+type Client = Redis | Cluster;
+
+export type RedisConnection = {
+  /** For defining commands. Questions go through `ask`. */
+  readonly client: Client;
+  /** Fails at once where Redis is known not to answer, and in any case soon. */
+  ask<T>(errand: Errand, question: (client: Client) => Promise<T>): Promise<T>;
+  readonly ping: () => Promise<void>;
+  readonly close: () => void;
+};
+
+/** What Redis is asked for. */
+type Errand = "count" | "recall" | "forget" | "ping";
+
+/**
+ * A request is on each errand at most once, and so waits for Redis no longer than 50 ms in all. To count has most of
+ * it: what is not counted together in time is counted here, and so some may come through that should not.
+ */
+const errands = {
+  count: { patience: 30 },
+  recall: { patience: 8 },
+  forget: { patience: 12, insist: true },
+  ping: { patience: 50, insist: true },
+} as const satisfies Record<Errand, Asking>;
+
+/** Connects, and goes on whether Redis answers or not: it connects again by itself whenever it is gone. */
+export async function connectRedis(
+  target: NonNullable<Config["REDIS_URL"]>,
+  { clock, log }: { clock: Clock; log: Log },
+): Promise<RedisConnection> {
+  const client = clientOf(target);
+  let closing = false;
+  const circuit = createCircuit({
+    clock,
+    tolerance: 3,
+    pause: 1_000,
+    onDown: (why) => closing || log.warn("redis_unavailable", { why }),
+    onBack: () => log.info("redis_back"),
+  });
+
+  const settled = Promise.withResolvers<void>();
+  // Without a listener, ioredis prints what it hears; a cluster speaks of its nodes by another name.
+  client.on("error", (error) => {
+    if (client.status !== "ready") circuit.trip(error);
+    settled.resolve();
+  });
+  client.on("node error", () => {});
+  client.on("close", () => circuit.trip(new Unanswered("closed")));
+  client.on("ready", () => {
+    circuit.mend();
+    settled.resolve();
+  });
+  await settled.promise;
+
+  const ask: RedisConnection["ask"] = (errand, question) => circuit.ask(() => question(client), errands[errand]);
+  return {
+    client,
+    ask,
+    ping: async () => void (await ask("ping", (one) => one.ping())),
+    close: () => {
+      closing = true;
+      client.disconnect();
+    },
+  };
+}
+
+function clientOf({ kind, nodes, tls, username, password, master, db }: NonNullable<Config["REDIS_URL"]>): Client {
+  const options = {
+    username,
+    password,
+    connectionName: "authctl",
+    connectTimeout: 1_000,
+    // Whatever cannot be asked now is not asked later: nobody would wait for it.
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    // A connection that says nothing for so long has been cut without a word.
+    socketTimeout: 5_000,
+    retryStrategy: (times: number) => Math.min(times * 50, 1_000),
+    // After a failover, the old master knows no better than to refuse writes.
+    reconnectOnError: ({ message }: Error) => message.startsWith("READONLY"),
+    ...(tls && { tls: {} }),
+  } satisfies RedisOptions;
+  const [first] = nodes;
+  if (kind === "single") return new Redis({ ...options, ...first, db });
+  if (kind === "cluster") {
+    const clusterRetryStrategy = options.retryStrategy;
+    return new Cluster([...nodes], { enableOfflineQueue: false, clusterRetryStrategy, redisOptions: options });
+  }
+  return new Redis({
+    ...options,
+    sentinels: [...nodes],
+    ...(master !== undefined && { name: master }),
+    db,
+    ...(password !== undefined && { sentinelPassword: password }),
+    ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
+  });
+}
