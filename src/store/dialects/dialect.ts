@@ -45,7 +45,7 @@ export type Dialect = {
   /** `undefined` where another process holds the lock. */
   lock(name: string): Promise<Release | undefined>;
   /** The time of its machine; left out where that is this one. */
-  now?(): Promise<Date>;
+  readonly now?: () => Promise<Date>;
   /** In bytes, with everything that belongs to it. */
   size(): Promise<number>;
   readonly migrations: Migrations;
