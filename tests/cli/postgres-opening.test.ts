@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Shell } from "../support/cli.ts";
-import { havePostgres, type PostgresServer, startPostgres } from "../support/postgres-server.ts";
+import { type PostgresServer, startPostgres } from "../support/postgres-server.ts";
 
 const password = "hunter2-and-more";
 /** One for all shells, as every one of them is another directory. */
 const SECRET_KEY = "Zk3vQ0b7uXy1sT5wR9pL2mN8cJ4hG6fD";
 
-describe.skipIf(!havePostgres)("opening Postgres", () => {
+describe("opening Postgres", () => {
   let postgres: PostgresServer;
   let database: string;
   const file = (name: string): string => join(postgres.directory, name);

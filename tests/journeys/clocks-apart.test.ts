@@ -8,7 +8,7 @@ import { authenticate } from "../../src/core/sessions.ts";
 import { openCore } from "../../src/open.ts";
 import { createTestClock } from "../support/clock.ts";
 import { codeOf, firefox, goodPassword, registerAda, visitor } from "../support/core.ts";
-import { havePostgres, type PostgresServer, startPostgres } from "../support/postgres-server.ts";
+import { type PostgresServer, startPostgres } from "../support/postgres-server.ts";
 
 type Tokens = Extract<Credentials, { credential: "tokens" }>;
 
@@ -19,7 +19,7 @@ const tokensOf = (given: Credentials): Tokens => {
   return given;
 };
 
-describe.skipIf(!havePostgres).each([90_000, -90_000])("a server whose clock is %d ms ahead of the other's", (off) => {
+describe.each([90_000, -90_000])("a server whose clock is %d ms ahead of the other's", (off) => {
   let postgres: PostgresServer;
   let database: string;
   let right: Core;

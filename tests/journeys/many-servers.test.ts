@@ -9,7 +9,7 @@ import type { Tokens, WireUser } from "../support/client.ts";
 import { createTestClock } from "../support/clock.ts";
 import { authctl } from "../support/command.ts";
 import { newTokens, statusOfMe } from "../support/people.ts";
-import { havePostgres, type PostgresServer, startPostgres } from "../support/postgres-server.ts";
+import { type PostgresServer, startPostgres } from "../support/postgres-server.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
@@ -38,7 +38,7 @@ class Verifier {
   }
 }
 
-describe.skipIf(!havePostgres)("two servers on one database", () => {
+describe("two servers on one database", () => {
   let postgres: PostgresServer;
   let database: string;
   let env: Readonly<Record<string, string>>;

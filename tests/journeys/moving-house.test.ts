@@ -9,13 +9,23 @@ import type { Tokens } from "../support/client.ts";
 import { authctl } from "../support/command.ts";
 import { firefox } from "../support/core.ts";
 import { besides, newSession, newTokens, statusOfMe } from "../support/people.ts";
-import { havePostgres, type PostgresServer, startPostgres } from "../support/postgres-server.ts";
+import { type PostgresServer, startPostgres } from "../support/postgres-server.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const many = wholeFrom("MOVING_SESSIONS", 20_000);
 const patience = 60_000 + many * 2;
-const tables = ["signing_keys", "roles", "users", "user_roles", "sessions", "refresh_families", "audit_events", "jobs"];
+const tables = [
+  "signing_keys",
+  "roles",
+  "users",
+  "user_roles",
+  "sessions",
+  "refresh_families",
+  "audit_events",
+  "jobs",
+  "tries",
+];
 
 /** So many more sign-ins of a user, a thousand in each transaction. */
 async function signInOften(core: Core, email: string): Promise<void> {
@@ -29,7 +39,7 @@ async function signInOften(core: Core, email: string): Promise<void> {
   }
 }
 
-describe.skipIf(!havePostgres)("moving house", () => {
+describe("moving house", () => {
   let postgres: PostgresServer;
   let server: TestServer;
   let database: string;

