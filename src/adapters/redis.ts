@@ -29,6 +29,9 @@ const errands = {
   ping: { patience: 50, insist: true },
 } as const satisfies Record<Errand, Asking>;
 
+/** How long a start waits for Redis, in milliseconds. */
+const startPatience = 1_000;
+
 /** Connects, and goes on whether Redis answers or not: it connects again by itself whenever it is gone. */
 export async function connectRedis(
   target: NonNullable<Config["REDIS_URL"]>,
@@ -41,22 +44,27 @@ export async function connectRedis(
     tolerance: 3,
     pause: 1_000,
     onDown: (why) => closing || log.warn("redis_unavailable", { why }),
-    onBack: () => log.info("redis_back"),
+    onBack: () => closing || log.info("redis_back"),
   });
 
-  const settled = Promise.withResolvers<void>();
+  const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
   // Without a listener, ioredis prints what it hears; a cluster speaks of its nodes by another name.
+  client.on("node error", () => {});
   client.on("error", (error) => {
     if (client.status !== "ready") circuit.trip(error);
-    settled.resolve();
+    settle();
   });
-  client.on("node error", () => {});
-  client.on("close", () => circuit.trip(new Unanswered("closed")));
+  client.on("close", () => {
+    if (!closing) circuit.trip(new Unanswered("closed"));
+    settle();
+  });
   client.on("ready", () => {
     circuit.mend();
-    settled.resolve();
+    settle();
   });
-  await settled.promise;
+  const stopWaiting = clock.after(startPatience, settle);
+  await settled;
+  stopWaiting();
 
   const ask: RedisConnection["ask"] = (errand, question) => circuit.ask(() => question(client), errands[errand]);
   return {
@@ -65,6 +73,8 @@ export async function connectRedis(
     ping: async () => void (await ask("ping", (one) => one.ping())),
     close: () => {
       closing = true;
+      // No timer is left that would keep a command from ending.
+      circuit.mend();
       client.disconnect();
     },
   };
@@ -90,8 +100,9 @@ function clientOf({ kind, nodes, tls, username, password, master, db }: NonNulla
   const [first] = nodes;
   if (kind === "single") return new Redis({ ...options, ...first, db });
   if (kind === "cluster") {
-    const clusterRetryStrategy = options.retryStrategy;
-    return new Cluster([...nodes], { enableOfflineQueue: false, clusterRetryStrategy, redisOptions: options });
+    // Its connections to the nodes are made when they are first needed, the one for its own questions too.
+    const { enableOfflineQueue, retryStrategy: clusterRetryStrategy, ...redisOptions } = options;
+    return new Cluster([...nodes], { enableOfflineQueue, clusterRetryStrategy, redisOptions });
   }
   return new Redis({
     ...options,

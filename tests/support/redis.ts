@@ -20,12 +20,15 @@ export type TestRedis = {
   end(): Promise<void>;
 };
 
-/** @param options.running false for one that is down from the start */
-export async function startRedis(options = { running: true }): Promise<TestRedis> {
+type Options = { readonly password?: string; readonly words?: readonly string[] };
+
+/** @param options.words more of them for the server's command line */
+export async function startRedis({ password, words: more = [] }: Options = {}): Promise<TestRedis> {
   const directory = mkdtempSync(join(tmpdir(), "authctl-redis-"));
   const port = await freePort();
   const wire = await slowWire(port);
-  const client = new Redis({ port, lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null });
+  const retries = { lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null };
+  const client = new Redis({ port, ...(password && { password }), ...retries });
   client.on("error", () => {});
   let child: Bun.Subprocess | undefined;
 
@@ -52,7 +55,11 @@ export async function startRedis(options = { running: true }): Promise<TestRedis
         "--dir",
         directory,
       ];
-      child = Bun.spawn(["redis-server", ...words], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+      child = Bun.spawn(["redis-server", ...words, ...(password ? ["--requirepass", password] : []), ...more], {
+        stdin: "ignore",
+        stdout: "ignore",
+        stderr: "ignore",
+      });
       await client.ping();
     },
     async end() {
@@ -62,7 +69,7 @@ export async function startRedis(options = { running: true }): Promise<TestRedis
       rmSync(directory, { recursive: true, force: true });
     },
   };
-  if (options.running) await redis.start();
+  await redis.start();
   return redis;
 }
 
@@ -101,7 +108,7 @@ async function slowWire(target: number) {
   };
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const port = portOf(server);
