@@ -1,9 +1,10 @@
 /** A Redis of one's own: a private one, that can be stopped, started again at the same place, flushed and slowed down. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
+import { redisProgram } from "./services.ts";
 
 export type TestRedis = {
   /** Through the wire that can be slowed down. */
@@ -25,6 +26,9 @@ type Options = { readonly password?: string; readonly words?: readonly string[] 
 /** @param options.words more of them for the server's command line */
 export async function startRedis({ password, words: more = [] }: Options = {}): Promise<TestRedis> {
   const directory = mkdtempSync(join(tmpdir(), "authctl-redis-"));
+  // The program looks at the name that it is called by, and Debian knows the same one by two.
+  const program = join(directory, "redis-server");
+  symlinkSync(await redisProgram(), program);
   const port = await freePort();
   const wire = await slowWire(port);
   const retries = { lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null };
@@ -55,7 +59,7 @@ export async function startRedis({ password, words: more = [] }: Options = {}): 
         "--dir",
         directory,
       ];
-      child = Bun.spawn(["redis-server", ...words, ...(password ? ["--requirepass", password] : []), ...more], {
+      child = Bun.spawn([program, ...words, ...(password ? ["--requirepass", password] : []), ...more], {
         stdin: "ignore",
         stdout: "ignore",
         stderr: "ignore",

@@ -13,7 +13,6 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
@@ -102,33 +101,11 @@ const postgresSettings = {
   autovacuum: "off",
 };
 
-export async function startRedis(): Promise<Service> {
-  const given = process.env["TEST_REDIS_URL"];
-  if (given) return elsewhere(given, "TEST_REDIS_URL");
+/** Redis's program: of this machine, or of a package that is installed for it. */
+export async function redisProgram(): Promise<string> {
   const program = which("redis-server") ?? which("valkey-server") ?? (await installedRedis());
-  if (program === undefined) throw new Missing("install redis-server, or name a server in TEST_REDIS_URL");
-  // The program looks at the name that it is called by, and Debian knows the same one by two.
-  const link = (home: Home) => join(home.directory, "redis-server");
-  const service = await startPrivate("redis", {
-    prepare(home) {
-      symlinkSync(program, link(home));
-      const lines = ["bind 127.0.0.1", `port ${home.port}`, `requirepass ${home.password}`, 'save ""', "appendonly no"];
-      writeFor(home, "redis.conf", `${lines.join("\n")}\ndir ${home.directory}\n`);
-      return Promise.resolve();
-    },
-    command: (home) => [...asNobody, link(home), join(home.directory, "redis.conf")],
-    url: ({ password, port }) => `redis://:${password}@127.0.0.1:${port}`,
-    async ask(url) {
-      const client = new Bun.RedisClient(url, { autoReconnect: false, connectionTimeout: 1000 });
-      try {
-        await client.connect();
-        await client.send("PING", []);
-      } finally {
-        client.close();
-      }
-    },
-  });
-  return { ...service, origin: program };
+  if (program === undefined) throw new Missing("install redis-server");
+  return program;
 }
 
 const elsewhere = (url: string, origin: string): Service => ({ url, origin, stop: () => Promise.resolve() });
