@@ -61,7 +61,7 @@ describe("compose.yaml", () => {
     expect(servers[0]?.[1]).toEqual(servers[1]![1]);
     expect(servers[0]?.[1].depends_on).toMatchObject({ migrate: { condition: "service_completed_successfully" } });
     expect(compose.services["migrate"]?.command).toEqual(["authctl", "migrate", "up"]);
-    expect(compose.services["migrate"]?.environment).toEqual(servers[0]![1].environment);
+    expect(compose.services["migrate"]?.environment).toEqual(servers[0]?.[1].environment ?? {});
   });
 
   test("the proxy sends requests to these servers, where they listen", () => {

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
+import { commands } from "../../cli/run.ts";
 import { person, Shell, sessionsOf } from "../support/cli.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres-server.ts";
+import { type } from "./toy.ts";
 
 type Held = { readonly table: string; readonly rows: number; readonly checksum: string };
 
@@ -16,6 +18,9 @@ async function withData(): Promise<Shell> {
   });
   return shell;
 }
+
+/** In this process: for what is refused before anything is opened. */
+const typed = (shell: Shell, argv: string[]) => type(argv, { tree: commands, cwd: shell.directory, env: shell.env });
 
 const rowsOf = (held: readonly Held[]) => Object.fromEntries(held.map(({ table, rows }) => [table, rows]));
 
@@ -73,7 +78,7 @@ describe.concurrent("db copy", () => {
   });
 
   test("never takes a password from the command line, and does not repeat it", async () => {
-    using shell = await withData();
+    using shell = new Shell();
     for (const address of [
       "postgres://root:hunter2@127.0.0.1/x",
       "postgres://root:hunter2/x@127.0.0.1:1/x",
@@ -81,7 +86,7 @@ describe.concurrent("db copy", () => {
       "postgres://root@127.0.0.1/x?password=hunter2",
       "postgres:root:hunter2@//x",
     ]) {
-      const ran = await shell.run(["db", "copy", "--to", address]);
+      const ran = await typed(shell, ["db", "copy", "--to", address]);
       expect(ran.code).toBe(2);
       expect(ran.stdout + ran.stderr).not.toContain("hunter2");
     }
@@ -97,7 +102,7 @@ describe.concurrent("db copy", () => {
     "sqlite:there.db",
   ])("is a usage error: %s", async (flags) => {
     using shell = new Shell();
-    expect((await shell.run(`db copy ${flags}`.trim())).code).toBe(2);
+    expect((await typed(shell, `db copy ${flags}`.trim().split(" "))).code).toBe(2);
   });
 
   test("reads the address from a file, from the environment, and from standard input", async () => {

@@ -19,8 +19,13 @@ const tokensOf = (given: Credentials): Tokens => {
   return given;
 };
 
+let postgres: PostgresServer;
+beforeAll(async () => {
+  postgres = await startPostgres();
+});
+afterAll(() => postgres?.end());
+
 describe.each([90_000, -90_000])("a server whose clock is %d ms ahead of the other's", (off) => {
-  let postgres: PostgresServer;
   let database: string;
   let right: Core;
   let wrong: Core;
@@ -39,7 +44,6 @@ describe.each([90_000, -90_000])("a server whose clock is %d ms ahead of the oth
   const use = (at: Core, token: string) => codeOf(authenticate(at, token, firefox));
 
   beforeAll(async () => {
-    postgres = await startPostgres();
     database = await postgres.createDatabase();
     right = await open(0);
     wrong = await open(off);
@@ -47,7 +51,6 @@ describe.each([90_000, -90_000])("a server whose clock is %d ms ahead of the oth
   });
   afterAll(async () => {
     await Promise.all([right?.close(), wrong?.close()]);
-    await postgres?.end();
   });
 
   test("takes the other's tokens, and the other takes its", async () => {

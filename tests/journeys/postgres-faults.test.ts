@@ -1,4 +1,4 @@
-/** What happens to requests while Postgres fails. `FAULTS_SEED` has the same chances again. */
+/** What happens to requests while Postgres fails. `FAULTS_ROUNDS=50` makes it a longer one. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { seededChance, wholeFrom } from "../support/chance.ts";
 import type { Answer, Tokens } from "../support/client.ts";
@@ -8,6 +8,7 @@ import { startServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { Witness } from "../support/witness.ts";
 
+const rounds = wholeFrom("FAULTS_ROUNDS", 1);
 const chance = seededChance(wholeFrom("FAULTS_SEED", 20_260_101));
 
 describe("Postgres fails", () => {
@@ -73,7 +74,7 @@ describe("Postgres fails", () => {
 
   test("it crashes and restarts under load: 503 meanwhile, back within 5 s, nothing acknowledged is lost", async () => {
     const acted: Witness[] = [];
-    for (let round = 0; round < 2; round++) {
+    for (let round = 0; round < rounds; round++) {
       const some = witnesses(8);
       acted.push(...some);
       const acting = Promise.all(some.map((one) => one.act()));
