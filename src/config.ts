@@ -14,6 +14,7 @@ import {
   cookieName,
   databaseUrl,
   duration,
+  networks,
   origin,
   origins,
   type Parser,
@@ -81,6 +82,17 @@ const table = {
       doc: "How long a stopping server waits for the requests that it has begun. For at most half of it, it goes on taking new ones while they come, so that a proxy has time to send them elsewhere.",
       parse: duration("1s", "10m"),
       fallback: "10s",
+    }),
+    TRUSTED_PROXIES: required({
+      doc: "The proxies in front of this server, as addresses or networks separated by commas. What they write into PROXY_HEADER is believed, read from the right; without them the client is whoever connects.",
+      parse: networks,
+      fallback: "",
+      fallbackDoc: "none",
+    }),
+    PROXY_HEADER: required({
+      doc: "Where the trusted proxies write the client's address down. Only this one is read, as the other may come from anybody.",
+      parse: choice("x-forwarded-for", "forwarded"),
+      fallback: "x-forwarded-for",
     }),
     LOG_LEVEL: required({
       doc: "The least level that is logged.",

@@ -14,7 +14,7 @@ type Row = {
 
 const rows: Readonly<Record<string, Row>> = {
   "src/config.ts": { ours: ["src/config/"], types: [], packages: ["node:fs", "node:os", "node:path", "node:util"] },
-  "src/config/": { ours: ["src/config/"], types: ["src/config.ts"], packages: [] },
+  "src/config/": { ours: ["src/config/"], types: ["src/config.ts"], packages: ["node:net"] },
   "src/core/": {
     ours: ["src/core/"],
     types: ["src/store/", "src/config.ts"],
@@ -43,15 +43,7 @@ const rows: Readonly<Record<string, Row>> = {
   "src/http/": {
     ours: ["src/http/", "src/core/"],
     types: ["src/store/tables.ts", "src/config.ts"],
-    packages: [
-      "elysia",
-      "@elysiajs/swagger",
-      "swagger-ui-dist",
-      "node:crypto",
-      "node:fs",
-      "node:path",
-      "openapi-types",
-    ],
+    packages: ["elysia", "@elysiajs/swagger", "swagger-ui-dist", "node:net", "node:fs", "node:path", "openapi-types"],
   },
   "src/open.ts": {
     ours: ["src/config.ts", "src/open/", "src/core/", "src/store/", "src/adapters/"],

@@ -1,4 +1,5 @@
 /** How the text of a setting becomes its value. A text that does not fit is answered with what would. */
+import { isIP } from "node:net";
 import { parseDuration } from "./durations.ts";
 
 /** What a parser says of a text that it cannot take: how the value should look. */
@@ -90,6 +91,24 @@ export const origins: Parser<readonly string[]> = (value) =>
     .map((one) => one.trim())
     .filter((one) => one !== "")
     .map((one) => originOf(one) ?? unfit("origins separated by commas, such as https://app.example.com"));
+
+/** One network: an address with the number of leading bits that count. */
+export type Network = { readonly address: string; readonly prefix: number };
+
+/** Addresses and networks, such as `10.0.0.5, 172.30.0.0/24, 2001:db8::/32`. */
+export const networks: Parser<readonly Network[]> = (value) =>
+  value
+    .split(",")
+    .map((one) => one.trim())
+    .filter((one) => one !== "")
+    .map((one) => {
+      const [address = "", bits] = one.split("/", 2);
+      const most = isIP(address) === 4 ? 32 : 128;
+      const prefix = bits === undefined ? most : /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN;
+      return isIP(address) && prefix <= most
+        ? { address, prefix }
+        : unfit("addresses or networks separated by commas, such as 10.0.0.5 or 172.30.0.0/24");
+    });
 
 /**
  * Where the data is. `file` is as it was written: relative to the directory that the command was started in.

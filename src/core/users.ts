@@ -284,19 +284,23 @@ export type Seed = Omit<Registration, "password"> & { readonly password: () => P
  * address, whose password stays as it is. The same call again changes nothing.
  */
 export async function seedAdmin(core: Core, by: Actor, input: Seed): Promise<Seeded> {
-  const known = await core.store.users.byEmailKey(emailOf(input.email).emailKey);
+  const { emailKey } = emailOf(input.email);
+  const holder = async () => await core.store.users.byEmailKey(emailKey);
+  let known = await holder();
   if (!known) {
     const password = await input.password();
-    const made = await createUser(core, by, {
-      ...input,
-      password,
-      roles: [adminRole, defaultRole],
-      emailVerified: true,
-    });
-    return { ...made, outcome: "created" };
+    const admin = { ...input, password, roles: [adminRole, defaultRole], emailVerified: true };
+    try {
+      return { ...(await createUser(core, by, admin)), outcome: "created" };
+    } catch (error) {
+      // Another run was faster: then what this one wanted is there.
+      known = await holder();
+      if (!known) throw error;
+    }
   }
+  const { id } = known;
   return await core.store.write(async (tx) => {
-    const granted = await giveRole(core, tx, by, known.id, adminRole);
-    return { ...(await member(tx, known.id)), outcome: granted ? "granted" : "unchanged" };
+    const granted = await giveRole(core, tx, by, id, adminRole);
+    return { ...(await member(tx, id)), outcome: granted ? "granted" : "unchanged" };
   });
 }

@@ -8,6 +8,7 @@ import type { Clock, Limiter, Log, Random } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import { type Allowance, addressKey } from "../core/limits.ts";
 import { decodePercents, readPairs } from "./body.ts";
+import { clientAddress } from "./client-address.ts";
 import { readCookies } from "./cookies.ts";
 import { isCounted, rateFields } from "./limits.ts";
 import { problemOf, statuses } from "./problem.ts";
@@ -16,7 +17,7 @@ import { unmetRequirements } from "./requirements.ts";
 /** What the edge knows of a request before any route sees it. */
 export type Visit = {
   readonly requestId: string;
-  /** The address of the connection; null where there is none, as in `app.handle()`. */
+  /** The address of the client; null where there is none, as in `app.handle()`. */
   readonly ip: string | null;
   /** What is left of each limit that the request has met so far. */
   readonly allowances: Allowance[];
@@ -32,7 +33,15 @@ type Surroundings = {
   readonly clock: Clock;
   readonly random: Random;
   readonly limiter?: Limiter | undefined;
-  readonly settings: Pick<Config, "PUBLIC_URL" | "COOKIE_ACCESS_NAME" | "COOKIE_REFRESH_NAME" | "COOKIE_SESSION_NAME">;
+  readonly settings: Pick<
+    Config,
+    | "PUBLIC_URL"
+    | "TRUSTED_PROXIES"
+    | "PROXY_HEADER"
+    | "COOKIE_ACCESS_NAME"
+    | "COOKIE_REFRESH_NAME"
+    | "COOKIE_SESSION_NAME"
+  >;
 };
 
 const longestPath = 2048;
@@ -67,14 +76,17 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
     allowances.push(allowance);
   };
 
+  const addressOf = clientAddress(settings);
+
   return (app: Elysia) => {
     let places: ReturnType<typeof directory> | undefined;
 
     const answer = async (request: Request, next: (request: Request) => unknown): Promise<Response> => {
       const arrivedAt = clock.now();
+      const connection = app.server?.requestIP(request)?.address;
       const visit: Visit = {
         requestId: requestIdOf(request) ?? random.id(arrivedAt),
-        ip: app.server?.requestIP(request)?.address.replace(/^::ffff:/, "") ?? null,
+        ip: connection === undefined ? null : addressOf(connection, request.headers),
         allowances: [],
       };
       visits.set(request, visit);

@@ -12,6 +12,8 @@ import { createTestClock } from "../support/clock.ts";
 export const settings = {
   PUBLIC_URL: "https://auth.example.com",
   BODY_LIMIT: 64 * 1024,
+  TRUSTED_PROXIES: [],
+  PROXY_HEADER: "x-forwarded-for" as const,
   COOKIE_ACCESS_NAME: "access_token",
   COOKIE_REFRESH_NAME: "refresh_token",
   COOKIE_SESSION_NAME: "__Host-session",

@@ -19,7 +19,8 @@ beforeAll(async () => {
     RATE_LIMIT_SIGN_IN_ADDRESS: "1000/15m",
   };
   one = await startServer(env);
-  other = await startServer({ ...env, DATA_DIR: one.directory });
+  const { DATABASE_URL } = one.env;
+  other = await startServer({ ...env, DATA_DIR: one.directory, ...(DATABASE_URL && { DATABASE_URL }) });
 });
 afterAll(async () => {
   await other.end();
