@@ -241,9 +241,9 @@ const table = {
       fallback: "on",
     }),
     RATE_LIMIT_REQUESTS: required({
-      doc: "Requests of one client address (of one /64 with IPv6), as number/time. Counted in Redis; without it each worker counts its share.",
+      doc: "Requests of one client address (of one /64 with IPv6), as number/time; an office behind one address is many people. Counted in Redis; without it each worker counts its share.",
       parse: quota,
-      fallback: "600/1m",
+      fallback: "6000/1m",
     }),
     RATE_LIMIT_SIGN_IN_ACCOUNT: required({
       doc: "Passwords that may be tried on one account, whether there is such an account or not. A right one is not counted. Counted in the database.",

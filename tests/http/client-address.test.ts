@@ -72,7 +72,7 @@ describe("LI-3 the client's address", () => {
   test("is always an address, and never one that only a stranger wrote", () => {
     const address = given("10.0.0.0/8");
     fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom(..."0123456789.:,[]ab ") }), (junk) => {
+      fc.property(fc.string({ unit: fc.constantFrom("1", "9", ".", ":", ",", "[", "]", "a", " ") }), (junk) => {
         expect(address("10.0.0.5", { "x-forwarded-for": `${junk}, 198.51.100.9` })).toBe("198.51.100.9");
       }),
     );
