@@ -9,7 +9,8 @@ import { createSessionCache } from "../../src/adapters/session-cache.ts";
 import { systemClock } from "../../src/adapters/system.ts";
 import { redisUrl } from "../../src/config/redis-url.ts";
 import type { Log } from "../../src/core/core.ts";
-import { freePort, startRedis } from "../support/redis.ts";
+import { freePort } from "../support/free-port.ts";
+import { startRedis } from "../support/redis.ts";
 
 const closing: Array<() => unknown> = [];
 afterEach(async () => {

@@ -1,8 +1,8 @@
 import { appendFileSync, chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
+import { freePort } from "./free-port.ts";
 import { asNobody, isRoot, nobody, postgresPrograms } from "./services.ts";
 
 /** How long Postgres may take to answer, in milliseconds. */
@@ -30,14 +30,6 @@ export type PostgresServer = {
   own(file: string): void;
   end(): Promise<void>;
 };
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((listening) => probe.listen(0, "127.0.0.1", listening));
-  const address = probe.address();
-  await new Promise((closed) => probe.close(closed));
-  return typeof address === "object" && address ? address.port : 0;
-}
 
 export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
   const directory = mkdtempSync(join(tmpdir(), "authctl-postgres-"));

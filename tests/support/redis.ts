@@ -4,6 +4,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
+import { freePort } from "./free-port.ts";
 import { redisProgram } from "./services.ts";
 
 export type TestRedis = {
@@ -110,14 +111,6 @@ async function slowWire(target: number) {
     },
     close: () => void server.close(),
   };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const port = portOf(server);
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
 }
 
 const portOf = (server: ReturnType<typeof createServer>): number => (server.address() as { port: number }).port;

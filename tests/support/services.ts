@@ -15,10 +15,10 @@ import {
   realpathSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import pg from "pg";
+import { freePort } from "./free-port.ts";
 
 export type Service = {
   readonly url: string;
@@ -234,14 +234,4 @@ function writeFor({ directory }: Home, name: string, text: string): string {
   writeFileSync(file, text, { mode: 0o600 });
   if (isRoot) chownSync(file, nobody, nobody);
   return file;
-}
-
-function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const server = createServer().on("error", reject);
-  server.listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as { port: number };
-    server.close(() => resolve(port));
-  });
-  return promise;
 }
