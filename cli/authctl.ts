@@ -1,6 +1,7 @@
 #!/usr/bin/env -S bun --no-env-file
 import { hostname, userInfo } from "node:os";
 import { isatty } from "node:tty";
+import { systemClock, systemRandom } from "../src/adapters/system.ts";
 import { type Io, type Output, PipeClosed, type Signal } from "./io.ts";
 import { run } from "./run.ts";
 
@@ -50,8 +51,8 @@ const io: Io = {
   },
   stdout: output(Bun.stdout, 1, () => process.stdout.columns),
   stderr: output(Bun.stderr, 2, () => process.stderr.columns),
-  now: () => new Date(),
-  randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  now: () => systemClock.now(),
+  randomBytes: (length) => systemRandom.bytes(length),
   onSignal(listener) {
     for (const signal of signals) process.on(signal, listener);
     return () => {

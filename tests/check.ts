@@ -99,7 +99,10 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 const postgres = await ready("Postgres", startPostgres);
 // Each of its tests starts one of its own.
 const redis = await ready("Redis", async () => ({ origin: await redisProgram() }));
-const services = postgres && { TEST_POSTGRES_URL: postgres.url };
+const services = {
+  ...(postgres && { TEST_POSTGRES_URL: postgres.url }),
+  ...(redis && { TEST_REDIS_PROGRAM: redis.origin }),
+};
 const without = redis ? [] : ["--path-ignore-patterns=tests/**/redis*.test.ts"];
 
 const steps = {

@@ -101,9 +101,10 @@ const postgresSettings = {
   autovacuum: "off",
 };
 
-/** Redis's program: of this machine, or of a package that is installed for it. */
+/** Redis's program: the one that was found already, one of this machine, or one of a package that is installed for it. */
 export async function redisProgram(): Promise<string> {
-  const program = which("redis-server") ?? which("valkey-server") ?? (await installedRedis());
+  const program =
+    process.env["TEST_REDIS_PROGRAM"] ?? which("redis-server") ?? which("valkey-server") ?? (await installedRedis());
   if (program === undefined) throw new Missing("install redis-server");
   return program;
 }
@@ -135,7 +136,8 @@ function packagedPostgres(): string | undefined {
  * redis-server adds nothing but the service of the system, which it would start.
  */
 async function installedRedis(): Promise<string | undefined> {
-  if (!isRoot || Bun.which("apt-get") === null) return undefined;
+  const there = Bun.which("redis-check-rdb");
+  if (there !== null || !isRoot || Bun.which("apt-get") === null) return there ?? undefined;
   console.log("installing redis-tools with apt-get …");
   for (const words of [["update"], ["install", "-y", "--no-install-recommends", "redis-tools"]]) {
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
