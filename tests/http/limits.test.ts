@@ -99,7 +99,7 @@ describe("LI-0 passwords tried on one account", () => {
       for (const way of ways) {
         const refused = await way(name);
         const { request_id: _, ...problem } = expectProblem(refused, 429, "rate_limited");
-        expect(refused.headers.get("ratelimit-policy")).toBe('"requests";q=600;w=60, "sign_in_account";q=10;w=900');
+        expect(refused.headers.get("ratelimit-policy")).toBe('"requests";q=6000;w=60, "sign_in_account";q=10;w=900');
         expect(refused.headers.get("ratelimit")).toMatch(
           /^"requests";r=\d+;t=\d+, "sign_in_account";r=0;t=(8\d\d|900)$/,
         );
