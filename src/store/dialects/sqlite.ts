@@ -76,6 +76,14 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     }
   };
 
+  const takeBack = (): void => {
+    try {
+      if (writer.inTransaction) writer.run("ROLLBACK");
+    } catch {
+      // A file that fails at this too is seen by the next BEGIN: whoever waits behind must not wait for ever.
+    }
+  };
+
   /** Runs one piece of work, and says how to settle its promise once everything has been committed. */
   const attempt = async ({ work, resolve, reject }: Waiting): Promise<() => void> => {
     writer.run("SAVEPOINT work");
@@ -108,7 +116,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
         writer.run("COMMIT");
         for (const each of settle) each();
       } catch (error) {
-        if (writer.inTransaction) writer.run("ROLLBACK");
+        takeBack();
         for (const { reject } of batch) reject(translate(error));
       }
     }
