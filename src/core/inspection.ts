@@ -99,7 +99,7 @@ async function inspectRefreshToken(core: Core, token: string): Promise<Inspectio
 }
 
 async function inspectAccessToken(core: Core, token: string): Promise<Inspection> {
-  let decoded: Record<string, unknown>;
+  let decoded: { readonly header: object; readonly claims: { readonly iss?: string } };
   try {
     decoded = { header: decodeProtectedHeader(token), claims: decodeJwt(token) };
   } catch {
@@ -107,10 +107,16 @@ async function inspectAccessToken(core: Core, token: string): Promise<Inspection
   }
   const read: Inspection = { ...unknown, kind: "access token", decoded };
   const claims = await verifyAccessToken(core, token, { expired: true });
-  if (!claims) return { ...read, why: "its signature, key, type, issuer or audience is wrong" };
+  if (!claims) return { ...read, why: whyRefused(core, decoded.claims.iss) };
   const found = withSession({ ...read, genuine: true }, core, await core.store.sessions.standing(claims.sessionId));
   const over = claims.expiresAt <= core.clock.now();
   return over ? { ...found, alive: false, why: `it expired at ${claims.expiresAt.toISOString()}` } : found;
+}
+
+/** A server that was started with another address is what an operator most often has forgotten: then this names both. */
+function whyRefused({ settings }: Core, issuer: string | undefined): string {
+  if (issuer === settings.PUBLIC_URL) return "its signature, key, type or audience is wrong";
+  return `its issuer is ${issuer ?? "missing"}, and these settings say PUBLIC_URL=${settings.PUBLIC_URL}`;
 }
 
 /** How much there is of everything that was issued. Sizes are in bytes. */

@@ -160,6 +160,22 @@ describe.concurrent("token inspect", () => {
     expect(stdout + stderr).not.toContain(forged.split(".")[1]!);
   });
 
+  test("names both addresses where the token was issued under another one", async () => {
+    using shell = new Shell();
+    const tokens = await shell.core(async (core) => {
+      await person(core, "ada@example.com");
+      const input = { identifier: "ada@example.com", password: goodPassword, credential: "tokens" } as const;
+      return await login(core, anonymous(firefox), input);
+    });
+    if (tokens.credential !== "tokens") throw new Error("other credentials");
+    const env = { PUBLIC_URL: "https://auth.example.com" };
+    const inspected = await shell.json("token inspect", { input: tokens.accessToken, env });
+    expect(inspected).toMatchObject({ genuine: false, alive: false });
+    expect(inspected["why"]).toBe(
+      "its issuer is http://localhost:8000, and these settings say PUBLIC_URL=https://auth.example.com",
+    );
+  });
+
   test("makes nothing of nonsense", async () => {
     using shell = new Shell();
     for (const input of ["x", "a.b.c", "st_", "rt1.", "st_x.y.z", "\u001b[2J", "e30.e30.e30", "x".repeat(100_000)]) {
