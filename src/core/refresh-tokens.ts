@@ -106,7 +106,7 @@ export async function refresh(core: Core, by: Actor, token: string): Promise<Cre
   });
 }
 
-/** Everything is read inside, in one order everywhere: the session with its user, then the family. */
+/** Everything that decides is read inside; what may have changed since is asked for by the conditional statements of `spend`. */
 async function decide(core: Core, tx: Tx, by: Actor, presented: Presented): Promise<Verdict> {
   const now = core.clock.now();
   const family = await tx.refreshFamilies.byId(presented.family);
