@@ -36,12 +36,17 @@ const rotate = command({
   effect: "write",
   args: {
     alg: choice("the algorithm; without it, that of TOKEN_ALGORITHM", ["ES256", "EdDSA", "RS256"]),
-    now: toggle("a key has leaked: wait for nobody, and let the tokens of the old key die"),
+    now: toggle(
+      "a key has leaked: wait for nobody, and let the tokens of the old key die; running servers follow within 5 seconds",
+    ),
   },
   examples: ["authctl key rotate", "authctl key rotate --now --reason 'the disk was stolen'"],
   exits: { 4: "the next key has not been published for long enough" },
   async run({ alg, now }, desk) {
-    if (now) await desk.confirm("lets every access token signed by the old key die at once");
+    if (now)
+      await desk.confirm(
+        "lets every access token signed by the old key die at once, and within 5 seconds at servers that run",
+      );
     await desk.withCore(async (core, by) => {
       const options = { immediately: now, ...(alg !== undefined && { algorithm: alg }) };
       await desk.print(await rotateSigningKey(core, by, options));
