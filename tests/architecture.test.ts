@@ -13,8 +13,8 @@ type Row = {
 };
 
 const rows: Readonly<Record<string, Row>> = {
-  "src/config.ts": { ours: ["src/config/"], types: [], packages: ["node:fs", "node:os", "node:path", "node:util"] },
-  "src/config/": { ours: ["src/config/"], types: ["src/config.ts"], packages: ["node:net"] },
+  "src/config.ts": { ours: ["src/config/"], types: [], packages: ["node:fs", "node:path", "node:util"] },
+  "src/config/": { ours: ["src/config/"], types: ["src/config.ts"], packages: ["node:net", "node:os"] },
   "src/core/": {
     ours: ["src/core/"],
     types: ["src/store/", "src/config.ts"],

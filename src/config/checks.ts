@@ -24,6 +24,9 @@ export function contradictions(config: Config): Problem[] {
   if (config.SESSION_CACHE_TTL > 0 && !config.REDIS_URL) {
     say("SESSION_CACHE_TTL", "keeps sessions in Redis: set REDIS_URL, or SESSION_CACHE_TTL=0.");
   }
+  if (config.REQUIRE_EMAIL_VERIFICATION && config.NODE_ENV === "production" && !config.SMTP_URL) {
+    say("REQUIRE_EMAIL_VERIFICATION", "needs a mail server: set SMTP_URL, or nobody could ever sign in.");
+  }
   const names = [config.COOKIE_ACCESS_NAME, config.COOKIE_REFRESH_NAME, config.COOKIE_SESSION_NAME];
   if (new Set(names).size < names.length) say("COOKIE_SESSION_NAME", "the three cookies must have three names.");
   return problems;
@@ -44,6 +47,11 @@ export function unsafe(config: Config): Problem[] {
   if (!config.COOKIE_SECURE) say("COOKIE_SECURE", "is off: set PUBLIC_URL to the https address, or COOKIE_SECURE=on.");
   if (config.PUBLIC_URL?.startsWith("http:")) {
     say("PUBLIC_URL", "must begin with https:// in production: set it to the address that users reach this server at.");
+  }
+  for (const name of ["VERIFY_EMAIL_PAGE", "RESET_PASSWORD_PAGE"] as const) {
+    if (config.PUBLIC_URL?.startsWith("https:") && config[name]?.startsWith("http:")) {
+      say(name, "must begin with https:// in production: a link with a token leads there.");
+    }
   }
   for (const one of config.ALLOWED_ORIGINS ?? []) {
     if (one.startsWith("http:")) say("ALLOWED_ORIGINS", `${one} is not https: remove it.`);

@@ -92,6 +92,55 @@ export const origins: Parser<readonly string[]> = (value) =>
     .filter((one) => one !== "")
     .map((one) => originOf(one) ?? unfit("origins separated by commas, such as https://app.example.com"));
 
+/** A page that a link in a mail leads to: the token is put behind a `#`, so that no server on the way ever sees it. */
+export const page: Parser<string> = (value) => {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  const fits = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !value.includes("#");
+  return fits ? url.href : unfit("an http or https address without a fragment, such as https://app.example.com/reset");
+};
+
+/** A language tag of BCP 47, in its usual spelling. */
+export const locale: Parser<string> = (value) => {
+  try {
+    return Intl.getCanonicalLocales(value)[0] ?? unfit("a language such as en or de-AT");
+  } catch {
+    return unfit("a language such as en or de-AT");
+  }
+};
+
+/** Where mail is handed over. `smtps:` speaks TLS from the first byte; `smtp:` begins it with STARTTLS. */
+export const smtpUrl: Parser<string> = (value) => {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  return url && /^smtps?:$/.test(url.protocol) && url.hostname && !url.hash && /^\/?$/.test(url.pathname)
+    ? value
+    : unfit("a mail server, such as smtp://user:password@mail.example.com:587 or smtps://mail.example.com");
+};
+
+export function shownSmtpUrl(value: string): string {
+  const url = new URL(value);
+  if (url.password) url.password = "***";
+  return url.href;
+}
+
+/** `name@example.com` or `Name <name@example.com>`: one address, on one line. */
+export const sender: Parser<string> = (value) =>
+  /^(?:[^<>",;:@\p{Cc}]{1,100} )?<[^\s<>",;:@]+@[^\s<>",;:@]+>$|^[^\s<>",;:@]+@[^\s<>",;:@]+$/u.test(value)
+    ? value
+    : unfit("one address, such as Example <no-reply@example.com>");
+
+/** A JSON Schema of an object. */
+export const objectSchema: Parser<Readonly<Record<string, unknown>>> = (value) => {
+  try {
+    const schema: unknown = JSON.parse(value);
+    if (typeof schema === "object" && schema !== null && "type" in schema && schema.type === "object") {
+      return schema;
+    }
+  } catch {
+    // Told below: what is no JSON is no schema either.
+  }
+  return unfit('a JSON Schema of an object, such as {"type":"object","properties":{"theme":{"type":"string"}}}');
+};
+
 /** One network: an address with the number of leading bits that count. */
 export type Network = { readonly address: string; readonly prefix: number };
 

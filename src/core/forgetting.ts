@@ -8,13 +8,14 @@ import type { Clock, Log, SessionCache } from "./core.ts";
  */
 type Whose = "nobody" | "sessions" | "user" | "removed user";
 
-type WritersOf<Noun extends keyof Tx> = Exclude<keyof Tx[Noun], keyof Store[Noun]>;
+type WritersOf<Noun extends keyof Tx> = Exclude<keyof Tx[Noun], Noun extends keyof Store ? keyof Store[Noun] : never>;
 type Changes = { readonly [Noun in keyof Tx]: Readonly<Record<WritersOf<Noun>, Whose>> };
 
 /** Exhaustive: a new writer does not compile until it is said here whose standing it changes. */
 const changes: Changes = {
   users: {
     insert: "nobody",
+    claim: "user",
     update: "user",
     disable: "user",
     enable: "user",
@@ -30,6 +31,8 @@ const changes: Changes = {
   roles: {},
   sessions: { insert: "nobody", touch: "nobody", revoke: "sessions", adoptEpoch: "sessions", purge: "nobody" },
   refreshFamilies: { insert: "nobody", advance: "nobody", countRetry: "nobody", countLateRetry: "nobody" },
+  challenges: { put: "nobody", consume: "nobody", spendAll: "nobody", purge: "nobody" },
+  mails: { insert: "nobody" },
   signingKeys: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retireExpired: "nobody" },
   auditEvents: { insert: "nobody" },
   tries: { reserve: "nobody", giveBack: "nobody", purge: "nobody" },

@@ -7,7 +7,7 @@ import { domainToASCII } from "node:url";
 export type Problem = { readonly problem: string };
 export type Email = { readonly email: string; readonly emailKey: string };
 export type Username = { readonly username: string; readonly usernameKey: string };
-export type FullName = { readonly fullName: string };
+export type FullName = { readonly fullName: string; readonly fullNameKey: string };
 
 /** Octets of an address and of its local part (RFC 5321, section 4.5.3.1, with erratum 1690 of RFC 3696). */
 const maxEmailBytes = 254;
@@ -95,7 +95,7 @@ export function parseFullName(text: string): FullName | Problem {
   if (!fullName.isWellFormed() || unprintable.test(fullName)) {
     return { problem: "A name is one line of text, without control characters." };
   }
-  return { fullName };
+  return { fullName, fullNameKey: fullName.normalize("NFKC").toLowerCase() };
 }
 
 /** By which key to look for the user that this names; undefined where it can name nobody. A reserved name may be an old user's. */

@@ -4,6 +4,7 @@ import type { Actor } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
+import { type OwnPermission, permittedBy } from "./permissions.ts";
 
 export const adminRole = "admin";
 /** Given at registration. */
@@ -16,6 +17,19 @@ export async function grantsOf(tx: Pick<Tx, "roles">, userId: string): Promise<G
     roles: held.map((role) => role.name),
     permissions: [...new Set(held.flatMap((role) => role.permissions))].toSorted(),
   };
+}
+
+/** What an actor may do: an operator has the shell of the machine, and so everything. Read anew (rule AZ-3). */
+export async function permissionsOf(tx: Pick<Tx, "roles">, by: Actor): Promise<readonly string[]> {
+  if (by.kind === "anonymous") return [];
+  return by.kind === "user" ? (await grantsOf(tx, by.userId)).permissions : ["*"];
+}
+
+/** Fails with `forbidden` where the actor may not do this. */
+export async function requirePermission(core: Core, by: Actor, permission: OwnPermission): Promise<void> {
+  if (permittedBy(await permissionsOf(core.store, by), permission) === undefined) {
+    fail("forbidden", { detail: `This needs the permission ${permission}; ask an operator for a role that holds it.` });
+  }
 }
 
 /** Whether anybody can administer. */

@@ -82,7 +82,7 @@ async function createMember(
   });
 }
 
-type Identity = Pick<UserChange, "email" | "emailKey" | "username" | "usernameKey" | "fullName">;
+type Identity = Pick<UserChange, "email" | "emailKey" | "username" | "usernameKey" | "fullName" | "fullNameKey">;
 
 /** An address in both its forms; a problem has been told before. */
 function emailOf(text: string): Email {
@@ -107,7 +107,7 @@ function parseIdentity(input: MemberChange): Identity {
     if ("problem" in username) errors.push({ path: "username", message: username.problem });
     else Object.assign(identity, username);
   }
-  if (input.fullName === null) identity.fullName = null;
+  if (input.fullName === null) Object.assign(identity, { fullName: null, fullNameKey: null });
   else if (input.fullName !== undefined) {
     const fullName = parseFullName(input.fullName);
     if ("problem" in fullName) errors.push({ path: "full_name", message: fullName.problem });

@@ -18,6 +18,8 @@ export const userView = (user: Account, roles: readonly string[]) => ({
   email_verified: user.emailVerifiedAt !== null,
   username: user.username,
   full_name: user.fullName,
+  locale: user.locale,
+  profile: user.profile ?? {},
   is_active: user.disabledAt === null,
   is_admin: roles.includes(adminRole),
   roles,

@@ -70,6 +70,8 @@ export const userView = t.Object({
   email_verified: t.Boolean(),
   username: t.Nullable(t.String()),
   full_name: t.Nullable(t.String()),
+  locale: t.Nullable(t.String({ description: "A language tag (BCP 47): what mails are written in." })),
+  profile: t.Record(t.String(), t.Unknown(), { description: "An app's own members, as PROFILE_SCHEMA has them." }),
   is_active: t.Boolean(),
   is_admin: t.Boolean({ description: "Whether the roles hold `admin`." }),
   roles: t.Array(t.String()),

@@ -1,7 +1,9 @@
 import { auditEventReaders, auditEventWriters } from "./audit-events.ts";
+import { challengeReaders, challengeWriters } from "./challenges.ts";
 import { contentReaders, contentWriters } from "./contents.ts";
 import type { Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
 import { jobReaders, jobWriters } from "./jobs.ts";
+import { mailWriters } from "./mails.ts";
 import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
 import { roleReaders } from "./roles.ts";
 import { serverReaders, serverWriters } from "./servers.ts";
@@ -16,6 +18,7 @@ const readersOf = (db: Db, tables: Tables) => ({
   roles: roleReaders(db, tables),
   sessions: sessionReaders(db, tables),
   refreshFamilies: refreshFamilyReaders(db, tables),
+  challenges: challengeReaders(db, tables),
   signingKeys: signingKeyReaders(db, tables),
   auditEvents: auditEventReaders(db, tables),
   tries: tryReaders(db, tables),
@@ -31,6 +34,8 @@ const writersOf = (db: Db, tables: Tables) => {
     roles: readers.roles,
     sessions: { ...readers.sessions, ...sessionWriters(db, tables) },
     refreshFamilies: { ...readers.refreshFamilies, ...refreshFamilyWriters(db, tables) },
+    challenges: { ...readers.challenges, ...challengeWriters(db, tables) },
+    mails: mailWriters(db, tables),
     signingKeys: { ...readers.signingKeys, ...signingKeyWriters(db, tables) },
     auditEvents: { ...readers.auditEvents, ...auditEventWriters(db, tables) },
     tries: { ...readers.tries, ...tryWriters(db, tables) },

@@ -21,6 +21,9 @@ export type UserChange = Partial<
     | "username"
     | "usernameKey"
     | "fullName"
+    | "fullNameKey"
+    | "locale"
+    | "profile"
     | "passwordHash"
     | "lastLoginAt"
     | "updatedAt"
@@ -110,6 +113,18 @@ export const userWriters = (db: Db, { users, userRoles, roles }: Tables) => ({
   /** `false` where the address or the user name is taken: the unique indexes decide, in any race. */
   insert: async (user: NewUser): Promise<boolean> =>
     (await db.insert(users).values(user).onConflictDoNothing().returning({ id: users.id })).length === 1,
+  /**
+   * Lets only one transaction at a time change a user, and moves the revision on. With `revision`, only where it is
+   * still that one. Answers the user as it is now; `undefined` where there is none, or none of that revision.
+   */
+  claim: async (id: string, revision?: number): Promise<User | undefined> => {
+    const [user] = await db
+      .update(users)
+      .set({ revision: sql`${users.revision} + 1` })
+      .where(and(eq(users.id, id), revision === undefined ? undefined : eq(users.revision, revision)))
+      .returning();
+    return user;
+  },
   /** `false` where there is no such user, or where the address or user name belongs to another. */
   update: async (id: string, change: UserChange): Promise<boolean> =>
     (await db.update(users).set(change).where(eq(users.id, id)).returning({ id: users.id })).length === 1,

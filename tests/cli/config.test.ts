@@ -146,9 +146,9 @@ describe.concurrent("config example", () => {
     expect(parseEnv(exampleSettings())).toEqual({});
     const uncommented = exampleSettings().replace(/^#(?=[A-Z])/gm, "");
     const everything = parseEnv(uncommented) as Record<string, string>;
-    expect(Object.keys(everything).map((name) => name.replace(/^(SECRET_KEY|REDIS_URL)_FILE$/, "$1"))).toEqual(
-      settings.map(({ name }) => name),
-    );
+    expect(
+      Object.keys(everything).map((name) => name.replace(/^(SECRET_KEY|REDIS_URL|SMTP_URL|SMTP_PASSWORD)_FILE$/, "$1")),
+    ).toEqual(settings.map(({ name }) => name));
     const place = { cwd: "/nowhere" };
     expect(loadConfig(everything, place).config).toEqual(loadConfig({}, place).config);
   });

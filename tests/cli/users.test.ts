@@ -32,7 +32,7 @@ describe.concurrent("user list", () => {
     using shell = await peopled();
     const [ada] = await shell.json<User[]>("user list");
     expect(Object.keys(ada!)).toEqual(
-      "id email email_verified username full_name is_active is_admin roles created_at updated_at last_login_at".split(
+      "id email email_verified username full_name locale profile is_active is_admin roles created_at updated_at last_login_at".split(
         " ",
       ),
     );
