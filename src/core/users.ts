@@ -8,7 +8,7 @@ import { fail, type InputError } from "./errors.ts";
 import { type Email, identifierKey, parseEmail, parseFullName, parseUsername } from "./identifiers.ts";
 import { checkPassword } from "./password-policy.ts";
 import { hashPassword, tryPassword } from "./passwords.ts";
-import { adminRole, defaultRole, giveRole, keepAnAdmin } from "./roles.ts";
+import { adminRole, defaultRole, giveRole, keepAnAdmin, requireAuthorityToGive } from "./roles.ts";
 import { endAllSessions } from "./sessions.ts";
 import { giveBackNow } from "./tries.ts";
 
@@ -60,7 +60,10 @@ async function createMember(
   const id = core.random.id(core.clock.now());
   const passwordHash = input.password === undefined ? null : await hashPassword(core, id, input.password);
   const now = core.clock.now();
+  const roles = new Set(input.roles ?? [defaultRole]);
   return await core.store.write(async (tx) => {
+    // Whoever registers gets what everybody gets, and needs nobody's leave.
+    if (action === "user.created") await requireAuthorityToGive(core, tx, by, [...roles]);
     const inserted = await tx.users.insert({
       id,
       ...identity,
@@ -71,12 +74,7 @@ async function createMember(
       updatedAt: now,
     });
     if (!inserted) return await failTaken(tx, identity);
-    const known = await tx.roles.names();
-    for (const role of new Set(input.roles ?? [defaultRole])) {
-      if (!known.includes(role))
-        fail("not_found", { detail: `There is no role ${role}; there are ${known.join(", ")}.` });
-      await tx.users.grantRole(id, role, now);
-    }
+    for (const role of roles) await tx.users.grantRole(id, role, now);
     await record(core, tx, by, { action, userId: id });
     return await member(tx, id);
   });

@@ -1,7 +1,7 @@
 import { asc, eq, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
 import { prepared } from "./dialects/prepared.ts";
-import type { Tables } from "./tables.ts";
+import type { Role, Tables } from "./tables.ts";
 
 export const roleReaders = (db: Db, { roles, userRoles }: Tables) => {
   const heldQuery = prepared(
@@ -18,6 +18,8 @@ export const roleReaders = (db: Db, { roles, userRoles }: Tables) => {
     /** The roles that a user holds, with what each permits. */
     heldBy: async (userId: string): Promise<{ name: string; permissions: readonly string[] }[]> =>
       await heldQuery.execute({ userId }),
+    byName: async (name: string): Promise<Role | undefined> =>
+      (await db.select().from(roles).where(eq(roles.name, name)))[0],
     names: async (): Promise<string[]> =>
       (await db.select({ name: roles.name }).from(roles).orderBy(asc(roles.name))).map((row) => row.name),
   };

@@ -297,6 +297,7 @@ export type Tables = ReturnType<typeof defineTables>;
 export type User = Tables["users"]["$inferSelect"];
 /** A user as far as anybody but the check of a password has to know. */
 export type Account = Omit<User, "passwordHash">;
+export type Role = Tables["roles"]["$inferSelect"];
 export type Session = Tables["sessions"]["$inferSelect"];
 export type RefreshFamily = Tables["refreshFamilies"]["$inferSelect"];
 export type SigningKey = Tables["signingKeys"]["$inferSelect"];
