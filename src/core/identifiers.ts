@@ -83,7 +83,7 @@ export function parseUsername(text: string): Username | Problem {
 
 const maxFullNameLength = 200;
 /** Control characters, line and paragraph separators, and what turns the direction of the text after it (UAX #9, section 2). */
-const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
+export const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
 
 /** Reads a person's name: one line of any script, at most 200 code points. */
 export function parseFullName(text: string): FullName | Problem {

@@ -1,6 +1,6 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Account, Session, SigningKey } from "../store/tables.ts";
+import type { Account, Role, Session, SigningKey } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
 import { sqlName } from "./moving.ts";
@@ -27,6 +27,8 @@ export const userView = (user: Account, roles: readonly string[]) => ({
   updated_at: user.updatedAt.toISOString(),
   last_login_at: time(user.lastLoginAt),
 });
+
+export const roleView = ({ name, description, permissions }: Role) => ({ name, description, permissions });
 
 /** `expires_at` is when the session ends if it is not used again. */
 export const sessionView = (session: Session, currentId?: string) => ({

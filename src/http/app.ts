@@ -5,6 +5,7 @@ import { strictBody } from "./body.ts";
 import { docs } from "./docs.ts";
 import { edge } from "./edge.ts";
 import { healthRoutes, type Surroundings } from "./health.ts";
+import { roleRoutes } from "./roles.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { userRoutes } from "./users.ts";
 import { wellKnownRoutes } from "./well-known.ts";
@@ -30,4 +31,5 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
     .use(authRoutes(core))
     .use(userRoutes(core))
     .use(sessionRoutes(core))
+    .use(roleRoutes(core))
     .use(docs({ version: about.version, settings: core.settings }));

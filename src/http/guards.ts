@@ -7,6 +7,7 @@ import { requirePermission } from "../core/roles.ts";
 import { authenticate, type Principal } from "../core/sessions.ts";
 import { credentialCookies, readCookies } from "./cookies.ts";
 import { visitOf } from "./edge.ts";
+import { permissionDetail } from "./openapi.ts";
 
 /** Where a request came from. */
 export function clientOf(request: Request): Client {
@@ -107,6 +108,8 @@ export const guards = (core: Core) => {
   return new Elysia({ name: "guards" }).macro({
     signedIn: { transform: async ({ request, set }) => void (await admit(request, set)), resolve },
     permission: (name: OwnPermission) => ({
+      // The document says what the guard asks for, whatever is written beside the route.
+      detail: permissionDetail(name),
       transform: async ({ request, set }) => await requirePermission(core, (await admit(request, set)).by, name),
       resolve,
     }),

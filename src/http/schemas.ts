@@ -62,6 +62,23 @@ export const passwordProofBody = t.Object({ password });
 /** An unknown form of id is as unknown as an unknown id, so it is not refused by its form. */
 export const idParams = t.Object({ id: t.String({ maxLength: 128 }) });
 
+const roleDescription = t.String({ maxLength: 400, description: "One line of at most 200 characters." });
+const permissions = t.Array(t.String({ maxLength: 200 }), {
+  maxItems: 100,
+  description: "At most 100, each `noun:verb`, `noun:*` or `*`.",
+});
+
+export const newRoleBody = t.Object({
+  name: t.String({ maxLength: 128, description: "2 to 32 small letters, digits, hyphens or underscores." }),
+  description: t.Optional(roleDescription),
+  permissions: t.Optional(permissions),
+});
+export const roleBody = t.Object({ description: roleDescription, permissions });
+
+/** An unknown form of name is as unknown as an unknown name. */
+export const roleParams = t.Object({ name: t.String({ maxLength: 128 }) });
+export const userRoleParams = t.Object({ id: t.String({ maxLength: 128 }), name: t.String({ maxLength: 128 }) });
+
 const time = t.String({ format: "date-time" });
 
 export const userView = t.Object({
@@ -100,6 +117,21 @@ export const sessionView = t.Object({
   ip: t.Nullable(t.String()),
   user_agent: t.Nullable(t.String()),
   device: t.Object({ browser: t.Nullable(t.String()), os: t.Nullable(t.String()), kind: t.String() }),
+});
+
+export const roleView = t.Object({
+  name: t.String(),
+  description: t.String(),
+  permissions: t.Array(t.String(), { description: "In order, each once." }),
+});
+export const rolesView = t.Object({
+  items: t.Array(roleView),
+  next_cursor: t.Nullable(t.String({ description: "Always null: all of them stand on one page." })),
+  has_more: t.Boolean(),
+});
+export const grantsView = t.Object({
+  roles: t.Array(t.String()),
+  permissions: t.Array(t.String(), { description: "Everything that the roles permit." }),
 });
 
 export const sessionsView = t.Array(sessionView);

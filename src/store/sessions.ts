@@ -86,6 +86,15 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
           .from(sessions)
           .where(and(eq(sessions.userId, userId), isNull(sessions.revokedAt), gt(sessions.idleExpiresAt, at)))
       ).map((row) => row.id),
+    /** The same of everybody who holds a role. */
+    idsOfHolders: async (role: string, at: Date): Promise<string[]> =>
+      (
+        await db
+          .select({ id: sessions.id })
+          .from(sessions)
+          .innerJoin(userRoles, eq(userRoles.userId, sessions.userId))
+          .where(and(eq(userRoles.role, role), isNull(sessions.revokedAt), gt(sessions.idleExpiresAt, at)))
+      ).map((row) => row.id),
     count: async (filter: SessionFilter): Promise<{ sessions: number; users: number }> => {
       const [row] = await db
         .select({ sessions: count(), users: sql<number>`count(distinct ${sessions.userId})`.mapWith(Number) })

@@ -5,7 +5,7 @@ import type { Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
 import { jobReaders, jobWriters } from "./jobs.ts";
 import { mailWriters } from "./mails.ts";
 import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
-import { roleReaders } from "./roles.ts";
+import { roleReaders, roleWriters } from "./roles.ts";
 import { serverReaders, serverWriters } from "./servers.ts";
 import { sessionReaders, sessionWriters } from "./sessions.ts";
 import { signingKeyReaders, signingKeyWriters } from "./signing-keys.ts";
@@ -31,7 +31,7 @@ const writersOf = (db: Db, tables: Tables) => {
   const readers = readersOf(db, tables);
   return {
     users: { ...readers.users, ...userWriters(db, tables) },
-    roles: readers.roles,
+    roles: { ...readers.roles, ...roleWriters(db, tables) },
     sessions: { ...readers.sessions, ...sessionWriters(db, tables) },
     refreshFamilies: { ...readers.refreshFamilies, ...refreshFamilyWriters(db, tables) },
     challenges: { ...readers.challenges, ...challengeWriters(db, tables) },
