@@ -38,15 +38,16 @@ export async function requirePermission(core: Core, by: Actor, permission: OwnPe
 }
 
 /**
- * What an actor may do, and still may at the commit. From here on nobody else changes who may do what: whoever
- * was demoted, disabled or deleted before this has no authority, and whoever is to be has to wait for this to end.
- * One row stands for all of it, and it is the first that a write claims, so that no two ever wait for each other.
+ * What an actor may do, and still may at the commit. From here on nobody else changes who may do what: whoever was
+ * demoted before this holds no more, whoever was disabled or signed out fails with `unauthenticated`, and whoever is
+ * to be waits for this to end. One row stands for all of it, and it is the first that a write claims, so that no two
+ * ever wait for each other.
  */
 async function claimAuthority(core: Core, tx: Tx, by: Actor): Promise<readonly string[]> {
   await tx.users.claimRole(adminRole);
   if (by.kind === "user") {
     const standing = await tx.sessions.standing(by.session.id);
-    if (!standing || !isAlive(standing.session, standing.user, core.clock.now())) return [];
+    if (!standing || !isAlive(standing.session, standing.user, core.clock.now())) return fail("unauthenticated");
   }
   return await permissionsOf(tx, by);
 }
