@@ -4,7 +4,7 @@ import type { Core, SessionCache } from "../../src/core/core.ts";
 import { forgetting } from "../../src/core/forgetting.ts";
 import { login, signOut } from "../../src/core/login.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
-import { grantRole, revokeRole } from "../../src/core/roles.ts";
+import { createRole, deleteRole, grantRole, revokeRole } from "../../src/core/roles.ts";
 import {
   authenticate,
   type Principal,
@@ -203,6 +203,14 @@ const acts: Readonly<Record<string, [act: (at: Core, scene: Scene) => Promise<un
   changePassword: [(at, { principal }) => changePassword(at, principal.by, goodPassword, better), "changed"],
   grantRole: [(at, { principal }) => grantRole(at, root, principal.user.id, "admin"), "changed"],
   revokeRole: [(at, { principal }) => revokeRole(at, root, principal.user.id, "user"), "changed"],
+  deleteRole: [
+    async (at, { principal }) => {
+      await createRole(base, root, "support", {});
+      await grantRole(base, root, principal.user.id, "support");
+      await deleteRole(at, root, "support");
+    },
+    "changed",
+  ],
   seedAdmin: [
     (at) => seedAdmin(at, root, { email, password: () => Promise.reject(new Error("not asked")) }),
     "changed",

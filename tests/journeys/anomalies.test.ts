@@ -8,7 +8,7 @@ import type { Core } from "../../src/core/core.ts";
 import type { Credentials } from "../../src/core/credentials.ts";
 import { login, signOut } from "../../src/core/login.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
-import { grantRole, revokeRole } from "../../src/core/roles.ts";
+import { addPermissions, createRole, deleteRole, grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate, revokeOwnSession, signOutEverywhere } from "../../src/core/sessions.ts";
 import { rotateSigningKey } from "../../src/core/signing-keys.ts";
 import {
@@ -56,6 +56,8 @@ async function setTheScene(): Promise<Scene> {
   const { user } = await registerAda(core);
   const given = await signIn(core);
   const { by } = await authenticate(core, given.accessToken, firefox);
+  await createRole(core, root, "support", { permissions: ["users:read"] });
+  await grantRole(core, root, user.id, "support");
   return { given, by, userId: user.id };
 }
 
@@ -77,6 +79,9 @@ const acts: Readonly<Record<string, (at: Core, scene: Scene) => Promise<unknown>
   disableUser: (at, { userId }) => disableUser(at, root, userId),
   grantRole: (at, { userId }) => grantRole(at, root, userId, "admin"),
   revokeRole: (at, { userId }) => revokeRole(at, root, userId, "user"),
+  createRole: (at) => createRole(at, root, "cashier", { permissions: ["billing:refund"] }),
+  addPermissions: (at) => addPermissions(at, root, "support", ["users:write"]),
+  deleteRole: (at) => deleteRole(at, root, "support"),
   deleteOwnAccount: (at, { by }) => deleteOwnAccount(at, by, goodPassword),
   rotateSigningKey: (at) => rotateSigningKey(at, root, { immediately: true }),
 };
