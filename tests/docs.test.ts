@@ -6,6 +6,7 @@ import { commands } from "../cli/run.ts";
 import { currentPages } from "../docs/generate.ts";
 import { settings } from "../src/config.ts";
 import { catalogue } from "../src/core/errors.ts";
+import { ownPermissions } from "../src/core/permissions.ts";
 
 const root = join(import.meta.dir, "..");
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
@@ -54,6 +55,11 @@ describe("the documentation says what the code says", () => {
       (link) => !Bun.file(join(root, file, "..", link)).size && !readdirSync(root).includes(link),
     );
     expect(missing).toEqual([]);
+  });
+
+  test("the page of roles lists the permissions that routes may ask for", () => {
+    const listed = [...read("docs/roles.md").matchAll(/^\| `([a-z]+:[a-z]+)` \|/gm)].map((one) => one[1]);
+    expect(listed).toEqual([...ownPermissions]);
   });
 
   test("every code of the catalogue is in the page of errors, and every code has a sentence", () => {

@@ -67,7 +67,7 @@ export const roleRoutes = (core: Core) =>
         detail: describe("Change what a role is for and permits", {
           tag: "roles",
           details:
-            "You must hold all that it permitted and all that it will. Its holders may do so with their next request.",
+            "You must hold all that it permitted and all that it will permit. It counts with the next request of its holders.",
           ok: { 200: schemas.roleView },
           errors: ["forbidden", "not_found", "role_built_in", "csrf_rejected", "unavailable"],
         }),

@@ -18,10 +18,8 @@ async function shellWithSupport(): Promise<Shell> {
 describe.concurrent("role", () => {
   test("makes, shows, changes and lists a role", async () => {
     using shell = new Shell();
-    const made = await shell.run([
-      ...["role", "create", "support", "--description", "Helps people", "--json"],
-      ...["--permission", "users:read,sessions:*", "--permission", "users:read"],
-    ]);
+    const line = "role create support --permission users:read,sessions:* --permission users:read --json";
+    const made = await shell.run([...line.split(" "), "--description", "Helps people"]);
     expect(JSON.parse(made.stdout)).toEqual(support);
     expect(await shell.json("role get support")).toEqual(support);
     expect(await shell.json("role update support --permission billing:refund")).toEqual({

@@ -66,7 +66,8 @@ describe("/roles", () => {
   test("of 20 parallel requests for one name one is answered with 201", async () => {
     const name = newRoleName();
     const answers = await Promise.all(Array.from({ length: 20 }, () => server.post(roles, { name }, asAdmin)));
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([201, ...Array<number>(19).fill(409)]);
+    expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
+    for (const answer of answers.filter(({ status }) => status !== 201)) expectProblem(answer, 409, "role_exists");
   });
 
   test("what is built in stays", async () => {
