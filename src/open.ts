@@ -13,6 +13,7 @@ import { quotaOf } from "./core/limits.ts";
 import { createKeyring } from "./core/secrets.ts";
 import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
 import { serverJob } from "./core/upkeep.ts";
+import { openMail } from "./open/mail.ts";
 import { databaseFile, readySecrets } from "./open/secrets.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
 import { openSqlite } from "./store/dialects/sqlite.ts";
@@ -130,6 +131,8 @@ export async function openCore(opening: Opening): Promise<Core> {
     const clock = opening.clock ?? (await agreedClock(own, database, log, closing));
     const aids = await openAids(config, opening.purpose, { clock, log });
     closing.push(aids.close);
+    const mail = openMail(config, opening.cwd);
+    closing.push(mail.close);
     const store = createStore(database);
     const core: Core = {
       settings: config,
@@ -152,6 +155,8 @@ export async function openCore(opening: Opening): Promise<Core> {
       limiter: aids.limiter,
       sessionCache: aids.sessionCache,
       pingRedis: aids.pingRedis,
+      mailer: mail.mailer,
+      mailTemplates: mail.mailTemplates,
       close,
     };
     await ensureSigningKeys(core, serverJob);

@@ -37,8 +37,17 @@ const rows: Readonly<Record<string, Row>> = {
   },
   "src/adapters/": {
     ours: ["src/adapters/"],
-    types: ["src/core/core.ts", "src/core/limits.ts", "src/config.ts"],
-    packages: ["pino", "ioredis", "rate-limiter-flexible"],
+    types: ["src/core/core.ts", "src/core/limits.ts", "src/core/mail.ts", "src/config.ts"],
+    packages: [
+      "pino",
+      "ioredis",
+      "rate-limiter-flexible",
+      "nodemailer",
+      "liquidjs",
+      "node:fs",
+      "node:fs/promises",
+      "node:path",
+    ],
   },
   "src/http/": {
     ours: ["src/http/", "src/core/"],
@@ -150,11 +159,14 @@ describe("the layer rule", () => {
   });
 });
 
-test("whoever has no Redis loads no driver for it", () => {
-  const alone = ["src/adapters/redis.ts", "src/adapters/session-cache.ts", "src/adapters/limiters.ts"];
+/** Adapters that are loaded where they are wanted, with the packages behind them. */
+const lazy = ["redis", "session-cache", "limiters", "smtp-mailer", "mail-templates"];
+
+test("whoever has no Redis and sends no mail loads nothing for it", () => {
   const importing = files.filter(
     (file) =>
-      !alone.includes(file) && /^import (?!type).*adapters\/(redis|session-cache|limiters)\.ts/m.test(read(file)),
+      !lazy.some((name) => file === `src/adapters/${name}.ts`) &&
+      new RegExp(String.raw`^import (?!type).*/(${lazy.join("|")})\.ts"`, "m").test(read(file)),
   );
   expect(importing).toEqual([]);
 });

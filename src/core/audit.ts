@@ -24,7 +24,6 @@ export type Action =
   | "role.created"
   | "role.updated"
   | "role.deleted"
-  | "mail.sent"
   | "mail.failed"
   | "mail.dropped"
   | "mail.retried"

@@ -40,13 +40,17 @@ export type Addressee = {
 };
 
 /** What a row of the outbox holds, sealed: who asks for a mail is not known to anybody yet. */
-export type Content =
-  | { readonly asked: string }
-  | { readonly to: Addressee; readonly facts: Readonly<Record<string, string | number>> };
+export type Content = { readonly asked: string } | Addressed;
+
+export type Addressed = {
+  readonly to: Addressee;
+  readonly facts: Readonly<Record<string, string | number>>;
+  /** When its link has expired: nobody has any use for the mail then. */
+  readonly goodUntil?: string;
+};
 
 /** Whether mails go anywhere: to the mail server, or in development to the terminal. */
-export const sendsMail = ({ settings }: Core): boolean =>
-  settings.SMTP_URL !== undefined || settings.NODE_ENV !== "production";
+export const sendsMail = ({ mailer }: Core): boolean => mailer !== undefined;
 
 export const addresseeOf = (user: Pick<User, "id" | "email" | "locale" | "fullName" | "username">): Addressee => ({
   userId: user.id,
@@ -63,7 +67,7 @@ export async function queueMail<K extends MailKind>(
   kind: K,
   facts: MailFacts[K],
 ): Promise<void> {
-  if (sendsMail(core)) await insert(core, tx, kind, "queued", to.userId, { to, facts });
+  if (sendsMail(core)) await insert(core, tx, kind, "queued", to.userId, addressed(core, to, facts));
 }
 
 /**
@@ -72,6 +76,13 @@ export async function queueMail<K extends MailKind>(
  */
 export async function askForMail(core: Core, tx: Tx, kind: AskedKind, emailKey: string): Promise<void> {
   if (sendsMail(core)) await insert(core, tx, kind, "asked", null, { asked: emailKey });
+}
+
+/** What a mail holds once it is known who gets it. */
+export function addressed(core: Core, to: Addressee, facts: MailFacts[MailKind]): Addressed {
+  if (!("minutes" in facts)) return { to, facts };
+  const goodUntil = new Date(core.clock.now().getTime() + facts.minutes * 60_000);
+  return { to, facts, goodUntil: goodUntil.toISOString() };
 }
 
 async function insert(

@@ -5,7 +5,7 @@ import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { retireSigningKeys } from "./signing-keys.ts";
 
-export const purgeKinds = ["sessions", "keys", "servers", "tries"] as const;
+export const purgeKinds = ["sessions", "keys", "servers", "tries", "mails"] as const;
 export type PurgeKind = (typeof purgeKinds)[number];
 
 /** Servers that have not been heard of for so long have ended, in milliseconds. */
@@ -36,11 +36,13 @@ export async function previewPurge(core: Core, options: Pick<PurgeOptions, "kind
   );
   const servers = await core.store.servers.silentSince(new Date(now.getTime() - silentServer));
   const tries = await core.store.tries.expired(new Date(now.getTime() - options.olderThan));
+  const mails = await core.store.mails.expired(new Date(now.getTime() - options.olderThan - keptFor(core, "mails")));
   const found = {
     sessions: { rows: sessions.number, oldest: sessions.oldest },
     keys: { rows: keys.length, oldest: keys[0]?.retiresAt ?? null },
     servers: { rows: servers.length, oldest: servers[0]?.seenAt ?? null },
     tries: { rows: tries.number, oldest: tries.oldest },
+    mails: { rows: mails.number, oldest: mails.oldest },
   };
   return options.kinds.map((kind) => ({ kind, ...found[kind] }));
 }
@@ -65,12 +67,16 @@ export async function purge(core: Core, by: Actor, options: PurgeOptions): Promi
 const inBatches = {
   sessions: (tx, before, limit) => tx.sessions.purge(before, limit),
   tries: (tx, before, limit) => tx.tries.purge(before, limit),
+  mails: (tx, before, limit) => tx.mails.purge(before, limit),
 } as const satisfies Partial<Record<PurgeKind, (tx: Tx, before: Date, limit: number) => Promise<number>>>;
 type BatchKind = keyof typeof inBatches;
 
+/** How long what has ended stays known, in milliseconds. */
+const keptFor = ({ settings }: Core, kind: BatchKind): number => (kind === "mails" ? settings.MAIL_KEEP : 0);
+
 async function purgeLocked(core: Core, by: Actor, options: PurgeOptions): Promise<Purged> {
   const startedAt = core.clock.now().getTime();
-  const removed: Record<PurgeKind, number> = { sessions: 0, keys: 0, servers: 0, tries: 0 };
+  const removed: Record<PurgeKind, number> = { sessions: 0, keys: 0, servers: 0, tries: 0, mails: 0 };
   const wants = (kind: PurgeKind) => options.kinds.includes(kind);
 
   if (wants("keys")) removed.keys = (await core.store.write((tx) => retireSigningKeys(core, tx, by))).length;
@@ -100,7 +106,7 @@ async function purgeInBatches(
   options: PurgeOptions,
   removed: Record<PurgeKind, number>,
 ): Promise<boolean> {
-  const before = new Date(startedAt - options.olderThan);
+  const before = new Date(startedAt - options.olderThan - keptFor(core, kind));
   for (;;) {
     const batch = Math.min(options.batchSize, options.maxRows - removed[kind]);
     const over =

@@ -1,8 +1,9 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Account, Role, Session, SigningKey } from "../store/tables.ts";
+import type { Account, Mail, Role, Session, SigningKey } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
+import type { Insight } from "./mail-queue.ts";
 import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
 
@@ -79,6 +80,22 @@ export const signingKeyView = (key: SigningKey) => ({
   activated_at: time(key.activatedAt),
   retires_at: time(key.retiresAt),
   retired_at: time(key.retiredAt),
+});
+
+/** `due_at` is when it is tried next; of one that is over, when that was. */
+export const mailView = (mail: Mail, insight: Insight) => ({
+  id: mail.id,
+  kind: mail.kind,
+  state: mail.state,
+  to: insight.to,
+  subject: insight.subject,
+  link: insight.link,
+  user_id: mail.userId,
+  attempts: mail.attempts,
+  due_at: mail.dueAt.toISOString(),
+  created_at: mail.createdAt.toISOString(),
+  sent_at: time(mail.sentAt),
+  problem: mail.problem,
 });
 
 export const inspectionView = (found: Inspection) => ({

@@ -3,7 +3,7 @@ import { challengeReaders, challengeWriters } from "./challenges.ts";
 import { contentReaders, contentWriters } from "./contents.ts";
 import type { Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
 import { jobReaders, jobWriters } from "./jobs.ts";
-import { mailWriters } from "./mails.ts";
+import { mailReaders, mailWriters } from "./mails.ts";
 import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
 import { roleReaders, roleWriters } from "./roles.ts";
 import { serverReaders, serverWriters } from "./servers.ts";
@@ -19,6 +19,7 @@ const readersOf = (db: Db, tables: Tables) => ({
   sessions: sessionReaders(db, tables),
   refreshFamilies: refreshFamilyReaders(db, tables),
   challenges: challengeReaders(db, tables),
+  mails: mailReaders(db, tables),
   signingKeys: signingKeyReaders(db, tables),
   auditEvents: auditEventReaders(db, tables),
   tries: tryReaders(db, tables),
@@ -35,7 +36,7 @@ const writersOf = (db: Db, tables: Tables) => {
     sessions: { ...readers.sessions, ...sessionWriters(db, tables) },
     refreshFamilies: { ...readers.refreshFamilies, ...refreshFamilyWriters(db, tables) },
     challenges: { ...readers.challenges, ...challengeWriters(db, tables) },
-    mails: mailWriters(db, tables),
+    mails: { ...readers.mails, ...mailWriters(db, tables) },
     signingKeys: { ...readers.signingKeys, ...signingKeyWriters(db, tables) },
     auditEvents: { ...readers.auditEvents, ...auditEventWriters(db, tables) },
     tries: { ...readers.tries, ...tryWriters(db, tables) },

@@ -233,16 +233,16 @@ export function defineTables(k: Kit) {
       /** Recipient, language and facts, sealed under the server secret: a link stands in it. None once it is sent. */
       content: k.text("content"),
       attempts: k.count("attempts").notNull().default(0),
-      /** When it may be tried next. While one server sends it, this is the end of its lease. */
+      /** When it may be tried next. While one server sends it, this is the end of its lease; once it is over, when that was. */
       dueAt: k.instant("due_at").notNull(),
       createdAt: k.instant("created_at").notNull(),
       sentAt: k.instant("sent_at"),
-      /** What came of the last attempt, as a code: never what a mail server said. */
+      /** What came of the last attempt, as a code: never what a mail server said. None while one is under way. */
       problem: k.text("problem"),
     },
     (t) => [
       k.index("mails_due").on(t.dueAt).where(sql`state in ('asked', 'queued')`),
-      k.index("mails_state").on(t.state, t.id),
+      k.index("mails_over").on(t.dueAt).where(sql`state in ('sent', 'dead')`),
     ],
   );
 
