@@ -56,6 +56,8 @@ export async function startMailServer({ port = 0, certificate, password }: Wante
   const options: SMTPServerOptions = {
     logger: false,
     disableReverseLookup: true,
+    // Whoever still holds a connection is cut off.
+    closeTimeout: 10,
     ...(certificate ? { key: certificate.key, cert: certificate.cert } : { hideSTARTTLS: true }),
     ...(password === undefined ? { authOptional: true } : {}),
     onConnect: (_, done) => {
@@ -122,7 +124,8 @@ function read(raw: string): Pick<Arrived, "headers" | "text" | "html"> {
           .split(`--${boundary}`)
           .slice(1, -1)
           .map((part) => partOf(part.trimStart()));
-  const body = (type: string) => parts.find((part) => part.headers.get("content-type")?.startsWith(type))?.body ?? "";
+  const body = (type: string) =>
+    parts.find((part) => part.headers.get("content-type")?.startsWith(type))?.body.trimEnd() ?? "";
   return { headers: top.headers, text: body("text/plain"), html: body("text/html") };
 }
 
