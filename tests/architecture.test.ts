@@ -18,7 +18,17 @@ const rows: Readonly<Record<string, Row>> = {
   "src/core/": {
     ours: ["src/core/"],
     types: ["src/store/", "src/config.ts"],
-    packages: ["jose", "node:crypto", "node:net", "node:url", "bowser", "@zxcvbn-ts/language-common"],
+    packages: [
+      "jose",
+      "node:crypto",
+      "node:net",
+      "node:url",
+      "node:util",
+      "bowser",
+      "@zxcvbn-ts/language-common",
+      "csv-parse",
+      "@streamparser/json",
+    ],
   },
   "src/store/": {
     ours: ["src/store/"],
