@@ -20,6 +20,8 @@ import { command, group } from "./command.ts";
 import type { Desk } from "./desk.ts";
 import { choice, number, positional, text, toggle } from "./options.ts";
 import { secretArgs } from "./secret.ts";
+import exportCommand from "./user-export.ts";
+import importCommand from "./user-import.ts";
 
 const viewOf = ({ user, roles }: Member) => userView(user, roles);
 const columns = ["id", "email", "username", "roles", "is_active", "last_login_at"] as const;
@@ -210,7 +212,18 @@ const password = command({
 
 export default group({
   description: "The people.",
-  verbs: { list, get, create, update, disable, enable, delete: remove, "set-password": password },
+  verbs: {
+    list,
+    get,
+    create,
+    update,
+    disable,
+    enable,
+    delete: remove,
+    "set-password": password,
+    import: importCommand,
+    export: exportCommand,
+  },
 });
 
 /** Everybody who is named, once. Fails before anything is done where somebody is unknown. */

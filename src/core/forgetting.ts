@@ -28,6 +28,8 @@ const changes: Changes = {
     revokeRole: "user",
     claimRole: "nobody",
   },
+  // Only those who were not there, and so have no session.
+  userBatches: { insert: "nobody" },
   roles: {},
   sessions: { insert: "nobody", touch: "nobody", revoke: "sessions", adoptEpoch: "sessions", purge: "nobody" },
   refreshFamilies: { insert: "nobody", advance: "nobody", countRetry: "nobody", countLateRetry: "nobody" },

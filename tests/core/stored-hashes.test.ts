@@ -156,7 +156,7 @@ describe("a hash of another system (ADM-7)", () => {
   });
 
   test("never makes a text an error, whatever it is", () => {
-    const letters = fc.constantFrom(..."$2aby0145,=mtplnrisk/.+Az\n\0");
+    const letters = fc.constantFrom(...Array.from("$2aby0145,=mtplnrisk/.+Az\n\0"));
     fc.assert(fc.property(fc.string({ unit: letters }), (text) => readHash(text) === undefined));
   });
 });
