@@ -1,5 +1,4 @@
 /** Files of records, read as they come: lines of JSON, CSV, and one JSON document. One record at a time is in memory. */
-import { pipeline } from "node:stream";
 import type { Incoming } from "../src/core/importing/candidates.ts";
 
 export const containers = ["ndjson", "csv", "json"] as const;
@@ -98,32 +97,41 @@ async function* linesOf(bytes: Bytes): AsyncGenerator<string | undefined> {
  */
 async function* csvRecords(bytes: Bytes, unguard: boolean): AsyncGenerator<Incoming> {
   const { parse } = await import("csv-parse");
+  let found: Incoming[] = [];
+  let header: readonly string[] | undefined;
+  const take = (cells: readonly string[], line: number): void => {
+    if (header === undefined) header = cells.map((name) => name.trim());
+    else if (cells.length !== header.length) found.push({ line, problem: "unreadable" });
+    else found.push({ line, value: recordOf(header, cells, unguard) });
+  };
   const parser = parse({
     bom: true,
-    info: true,
     skip_empty_lines: true,
     relax_column_count: true,
     max_record_size: longest,
+    // Taken here, because the stream forgets at an error what it had read before it.
+    on_record: (cells: string[], { lines }) => {
+      take(cells, lines);
+      return null;
+    },
   });
-  // What goes wrong ends the loop below, too.
-  pipeline(bytes, parser, () => {});
-  let header: readonly string[] | undefined;
-  let line = 0;
-  try {
-    for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
-      line = info.lines;
-      if (header === undefined) header = record.map((name) => name.trim());
-      else if (record.length !== header.length) yield { line, problem: "unreadable" };
-      else yield { line, value: recordOf(header, record, unguard) };
-    }
-  } catch (error) {
-    if (!isCsvError(error)) throw error;
-    yield { line: line + 1, problem: "broken" };
-  }
-}
+  const { promise: over, resolve } = Promise.withResolvers<boolean>();
+  parser.on("error", () => resolve(true)).on("end", () => resolve(false));
+  parser.resume();
 
-const isCsvError = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && String(error.code).startsWith("CSV_");
+  for await (const chunk of bytes) {
+    const { promise: written, resolve: next } = Promise.withResolvers<unknown>();
+    parser.write(chunk, next);
+    const failed = await written;
+    yield* found;
+    found = [];
+    if (failed) break;
+  }
+  parser.end();
+  const isBroken = await over;
+  yield* found;
+  if (isBroken) yield { line: parser.info.lines, problem: "broken" };
+}
 
 function recordOf(header: readonly string[], cells: readonly string[], unguard: boolean): object {
   const record: Record<string, string> = Object.create(null);

@@ -72,17 +72,7 @@ const rows: Readonly<Record<string, Row>> = {
   "cli/": {
     ours: ["cli/", "src/config.ts", "src/config/", "src/open.ts", "src/open/", "src/core/", "package.json"],
     types: ["src/store/"],
-    packages: [
-      "citty",
-      "consola",
-      "csv-parse",
-      "@streamparser/json",
-      "node:fs",
-      "node:os",
-      "node:path",
-      "node:stream",
-      "node:tty",
-    ],
+    packages: ["citty", "consola", "csv-parse", "@streamparser/json", "node:fs", "node:os", "node:path", "node:tty"],
   },
   "cli/authctl.ts": {
     ours: ["cli/", "src/adapters/system.ts"],
