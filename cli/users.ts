@@ -20,6 +20,8 @@ import { command, group } from "./command.ts";
 import type { Desk } from "./desk.ts";
 import { choice, number, positional, text, toggle } from "./options.ts";
 import { secretArgs } from "./secret.ts";
+import exportCommand from "./user-export.ts";
+import importCommand from "./user-import.ts";
 import { role } from "./user-roles.ts";
 
 const viewOf = ({ user, roles }: Member) => userView(user, roles);
@@ -211,7 +213,19 @@ const password = command({
 
 export default group({
   description: "The people.",
-  verbs: { list, get, create, update, disable, enable, delete: remove, "set-password": password, role },
+  verbs: {
+    list,
+    get,
+    create,
+    update,
+    disable,
+    enable,
+    delete: remove,
+    "set-password": password,
+    role,
+    import: importCommand,
+    export: exportCommand,
+  },
 });
 
 /** Everybody who is named, once. Fails before anything is done where somebody is unknown. */

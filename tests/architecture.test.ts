@@ -18,7 +18,7 @@ const rows: Readonly<Record<string, Row>> = {
   "src/core/": {
     ours: ["src/core/"],
     types: ["src/store/", "src/config.ts"],
-    packages: ["jose", "node:crypto", "node:net", "node:url", "bowser", "@zxcvbn-ts/language-common"],
+    packages: ["jose", "node:crypto", "node:net", "node:url", "node:util", "bowser", "@zxcvbn-ts/language-common"],
   },
   "src/store/": {
     ours: ["src/store/"],
@@ -81,7 +81,7 @@ const rows: Readonly<Record<string, Row>> = {
   "cli/": {
     ours: ["cli/", "src/config.ts", "src/config/", "src/open.ts", "src/open/", "src/core/", "package.json"],
     types: ["src/store/"],
-    packages: ["citty", "consola", "node:fs", "node:os", "node:path", "node:tty"],
+    packages: ["citty", "consola", "csv-parse", "@streamparser/json", "node:fs", "node:os", "node:path", "node:tty"],
   },
   "cli/authctl.ts": {
     ours: ["cli/", "src/adapters/system.ts"],

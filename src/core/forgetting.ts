@@ -30,6 +30,8 @@ const changes: Changes = {
   },
   // What a role permits is kept nowhere: it is read with every request that wants a permission.
   roles: { insert: "nobody", update: "nobody", delete: "holders of a removed role" },
+  // Only those who were not there, and so have no session.
+  userBatches: { insert: "nobody" },
   sessions: { insert: "nobody", touch: "nobody", revoke: "sessions", adoptEpoch: "sessions", purge: "nobody" },
   refreshFamilies: { insert: "nobody", advance: "nobody", countRetry: "nobody", countLateRetry: "nobody" },
   challenges: { put: "nobody", consume: "nobody", spendAll: "nobody", purge: "nobody" },

@@ -7,9 +7,12 @@ import { giveBackNow, type Reserved, reservePasswordTry, type Subject } from "./
 
 /** The stored form of a password: argon2id of its normalised form, sealed for this user (rules PW-1, PW-7). */
 export async function hashPassword(core: Core, userId: string, password: string): Promise<string> {
-  const hash = await core.hashing.hash(password);
-  return seal(core.keyring, core.random, "password-hash", hash, userId);
+  return sealHash(core, userId, await core.hashing.hash(password));
 }
+
+/** A hash of any scheme, as it is stored for this user. */
+export const sealHash = (core: Core, userId: string, hash: string): string =>
+  seal(core.keyring, core.random, "password-hash", hash, userId);
 
 export type PasswordTry = {
   readonly right: boolean;
@@ -45,5 +48,6 @@ export function isCurrentHash(core: Core, user: User): boolean {
   return fresh && !core.hashing.needsRehash(openHash(core, user.id, user.passwordHash));
 }
 
-const openHash = (core: Core, userId: string, sealed: string): string =>
+/** The hash that `sealHash` sealed. Fails with `secret_mismatch`. */
+export const openHash = (core: Core, userId: string, sealed: string): string =>
   open(core.keyring, "password-hash", sealed, userId) ?? fail("secret_mismatch");

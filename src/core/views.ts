@@ -2,6 +2,7 @@ import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
 import type { Account, Mail, Role, Session, SigningKey } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
+import type { Imported } from "./importing.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
 import type { Insight } from "./mail-queue.ts";
 import { sqlName } from "./moving.ts";
@@ -30,6 +31,23 @@ export const userView = (user: Account, roles: readonly string[]) => ({
 });
 
 export const roleView = ({ name, description, permissions }: Role) => ({ name, description, permissions });
+/** @param hash the hash of the password, where hashes are wanted: null for whoever has none */
+export const exportedUserView = (user: Account, roles: readonly string[], hash: string | null | undefined) => ({
+  ...userView(user, roles),
+  ...(hash !== undefined && { password_hash: hash }),
+});
+
+export const importedView = (done: Imported) => ({
+  rows: done.rows,
+  imported: done.imported,
+  already: done.already,
+  refused: done.refused,
+  refusals: done.refusals,
+  admins: done.admins,
+  without_password: done.withoutPassword,
+  hashes: done.hashes,
+  without: done.without,
+});
 
 /** `expires_at` is when the session ends if it is not used again. */
 export const sessionView = (session: Session, currentId?: string) => ({

@@ -11,10 +11,12 @@ import { sessionReaders, sessionWriters } from "./sessions.ts";
 import { signingKeyReaders, signingKeyWriters } from "./signing-keys.ts";
 import type { Tables } from "./tables.ts";
 import { tryReaders, tryWriters } from "./tries.ts";
+import { userBatchReaders, userBatchWriters } from "./user-batches.ts";
 import { userReaders, userWriters } from "./users.ts";
 
 const readersOf = (db: Db, tables: Tables) => ({
   users: userReaders(db, tables),
+  userBatches: userBatchReaders(db, tables),
   roles: roleReaders(db, tables),
   sessions: sessionReaders(db, tables),
   refreshFamilies: refreshFamilyReaders(db, tables),
@@ -33,6 +35,7 @@ const writersOf = (db: Db, tables: Tables) => {
   return {
     users: { ...readers.users, ...userWriters(db, tables) },
     roles: { ...readers.roles, ...roleWriters(db, tables) },
+    userBatches: { ...readers.userBatches, ...userBatchWriters(db, tables) },
     sessions: { ...readers.sessions, ...sessionWriters(db, tables) },
     refreshFamilies: { ...readers.refreshFamilies, ...refreshFamilyWriters(db, tables) },
     challenges: { ...readers.challenges, ...challengeWriters(db, tables) },
