@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { version } from "../package.json";
+import { loadConfig } from "../src/config.ts";
 import { DomainError, fail } from "../src/core/errors.ts";
 import { type Opening, openCore, type Place, settle } from "../src/open.ts";
 import { command } from "./command.ts";
@@ -31,6 +32,7 @@ export default command({
     };
     const place: Place = { ...desk.place, env };
     const start = settle(place).WORKERS === 1 ? serveAlone : serveTogether;
+    for (const { name, message } of loadConfig(env, place).notices) desk.warn(`${name} ${message}`);
     return await start(desk, { ...place, ...(migrate !== undefined && { migrate }) });
   },
 });

@@ -32,7 +32,7 @@ function settingsPage(): string {
       return [
         code(row.name),
         fallback,
-        `${row.doc}${row.secret ? ` Secret; ${code(`${row.name}_FILE`)} names a file that holds it.` : ""}`,
+        `${row.doc}${row.secret ? ` Secret; ${code(`${row.name}_FILE`)} names a file that holds it.` : ""}${aliasesOf(row)}`,
       ];
     });
     return `## ${group}\n\n${table(["variable", "default", "meaning"], lines)}`;
@@ -40,9 +40,15 @@ function settingsPage(): string {
   return [
     generated,
     "# Settings",
-    "Every setting is a variable of the environment, or a line `NAME=value` of a file `.env` in the directory that the server is started in (`--env-file FILE` names another one). The environment wins over the file. Lengths of time are written `90s`, `15m`, `12h`, `30d`; sizes `64KiB`. `authctl config check` reports every problem at once, `authctl config show` the values and where each came from.",
+    "Every setting is a variable of the environment, or a line `NAME=value` of a file `.env` in the directory that the server is started in (`--env-file FILE` names another one). The environment wins over the file. Lengths of time are written `90s`, `15m`, `12h`, `30d`; sizes `64KiB`. `authctl config check` reports every problem at once, `authctl config show` the values and where each came from. An alias is what other projects call the same setting: it may stand instead of ours, or beside it where both say the same; two that differ are refused.",
     ...sections,
   ].join("\n\n");
+}
+
+/** What the templates call it. */
+function aliasesOf({ aliases = {} }: (typeof settings)[number]): string {
+  const names = Object.entries(aliases).map(([name, { takes }]) => code(name) + (takes ? ` (${takes})` : ""));
+  return names.length > 0 ? ` Alias: ${names.join(", ")}.` : "";
 }
 
 function errorsPage(): string {

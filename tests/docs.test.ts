@@ -28,7 +28,9 @@ describe("the documentation says what the code says", () => {
   });
 
   test.each(prose)("%s names only settings that there are", (file) => {
-    const names = new Set<string>(settings.flatMap(({ name }) => [name, `${name}_FILE`]));
+    const names = new Set<string>(
+      settings.flatMap(({ name, aliases = {} }) => [name, `${name}_FILE`, ...Object.keys(aliases)]),
+    );
     const known = (name: string) =>
       names.has(name) ||
       /^(AUTHCTL_|SQLITE_|NO_COLOR$|NODE_EXTRA_CA_CERTS$|CI$|HKDF|HMAC|BEGIN_|CRASH_|CROWD_)/.test(name);
