@@ -53,6 +53,7 @@ export default command({
     if (isLoose) desk.warn(`${directory} can be entered by others: \`chmod 700 ${directory}\`.`);
     if (desk.json) await desk.print({ settings: file, made });
     if (made.length === 0) desk.say("Nothing to do: everything is there already.");
+    else if (config.ADMIN_EMAIL) desk.say("Next: `authctl serve`.");
     else desk.say("Next: `authctl admin seed --email you@example.com`, then `authctl serve`.");
   },
 });

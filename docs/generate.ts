@@ -115,7 +115,7 @@ function httpPage(document: { paths: Record<string, Record<string, Operation>> }
   return [
     generated,
     "# HTTP",
-    "The whole contract, with the form of every answer, is the OpenAPI document that a running server has at `/openapi.json`; `/docs` shows it, and lets you try it. Bodies are JSON in UTF-8, times RFC 3339 in UTC, ids UUIDv7. Every answer carries `X-Request-Id`. A credential is sent as `Authorization: Bearer …`, or comes by cookie.",
+    "The whole contract, with the form of every answer, is the OpenAPI document that a running server has at `/openapi.json`; `/docs` shows it, and lets you try it. Bodies are JSON in UTF-8, times RFC 3339 in UTC, ids UUIDv7. Every answer carries `X-Request-Id`. A credential is sent as `Authorization: Bearer …`, or comes by cookie. With `COMPAT_PATHS=true` the paths of the FastAPI templates are [answered as well](from-fastapi.md).",
     table(["route", "for", "input", "what it does", "failures of its own"], rows),
     "Any route with a body may also answer `malformed_request`, `unsupported_media_type`, `payload_too_large` and `validation_failed`; any route for those who are signed in `unauthenticated` and `session_hijack_suspected`; any route but the probes, the keys and the docs page `rate_limited`, and tells what is left of the limit of requests in the fields `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10). See [errors](errors.md).",
   ].join("\n\n");

@@ -6,6 +6,7 @@ import { commands } from "../cli/run.ts";
 import { currentPages } from "../docs/generate.ts";
 import { settings } from "../src/config.ts";
 import { catalogue } from "../src/core/errors.ts";
+import { settingsOf } from "./support/seeds.ts";
 
 const root = join(import.meta.dir, "..");
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
@@ -56,6 +57,21 @@ describe("the documentation says what the code says", () => {
       (link) => !Bun.file(join(root, file, "..", link)).size && !readdirSync(root).includes(link),
     );
     expect(missing).toEqual([]);
+  });
+
+  test("the guide for those who come from FastAPI says of each of their variables what it is called here", () => {
+    const rows = [...read("docs/from-fastapi.md").matchAll(/^\| `([A-Z_]+)` +\| `([A-Z_]+)`/gm)];
+    const told = rows.map(([, theirs = "", ours = ""]) => `${theirs} ${ours}`);
+    const aliases = settings.flatMap(({ name, aliases = {} }) =>
+      Object.keys(aliases).map((alias) => `${alias} ${name}`),
+    );
+    const names = settings.map(({ name }): string => name);
+    expect(aliases.filter((one) => !told.includes(one))).toEqual([]);
+    const wrong = rows.filter(([, theirs = "", ours]) => theirs !== ours && !aliases.includes(`${theirs} ${ours}`));
+    expect(wrong.map(([row]) => row)).toEqual([]);
+    expect(rows.filter(([, , ours = ""]) => !names.includes(ours))).toEqual([]);
+    const variables = new Set(["001", "002"].flatMap((seed) => Object.keys(settingsOf(seed as "001"))));
+    expect([...variables].filter((one) => !rows.some(([, theirs]) => theirs === one))).toEqual([]);
   });
 
   test("every code of the catalogue is in the page of errors, and every code has a sentence", () => {

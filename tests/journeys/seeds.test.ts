@@ -187,7 +187,7 @@ describe("002, its curl lines", () => {
   const expectTokens = ({ status, body }: Answer<unknown>) => {
     expect(status).toBe(200);
     expect(Object.keys(body as Tokens)).toEqual(expect.arrayContaining(model("### Token Model")));
-    expect(String((body as Tokens).token_type).toLowerCase()).toBe("bearer");
+    expect((body as Tokens).token_type.toLowerCase()).toBe("bearer");
     // ACCESS_TOKEN_EXPIRE_MINUTES=30 and REFRESH_TOKEN_EXPIRE_DAYS=7.
     expect((body as Tokens).expires_in).toBeWithin(1700, 1801);
     expect((body as Tokens).refresh_expires_in).toBe(604_800);
