@@ -7,6 +7,7 @@ import { systemClock, systemRandom } from "./adapters/system.ts";
 import { type Config, loadConfig } from "./config.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
+import { seedFirstAdmin } from "./core/first-admin.ts";
 import { forgetting } from "./core/forgetting.ts";
 import { createHashing } from "./core/hashing.ts";
 import { quotaOf } from "./core/limits.ts";
@@ -162,6 +163,10 @@ export async function openCore(opening: Opening): Promise<Core> {
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
     await currentKeys(core);
+    if (opening.purpose === "serve") {
+      const first = await seedFirstAdmin(core, serverJob);
+      if (first?.outcome === "created") made(`made the first admin ${first.user.email}`);
+    }
     return core;
   } catch (error) {
     await close();

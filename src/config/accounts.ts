@@ -49,6 +49,21 @@ export const accounts = {
   }),
 } as const;
 
+/** Who administers a database that nobody administers yet. */
+export const firstAdmin = {
+  ADMIN_EMAIL: optional({
+    doc: "The address of the first admin, whom a server makes at its start where there is no active admin.",
+    parse: text,
+  }),
+  ADMIN_USERNAME: optional({ doc: "The user name of the first admin.", parse: text }),
+  ADMIN_PASSWORD: optional({
+    doc: "The password of the first admin. Not needed any more once there is one.",
+    parse: text,
+    secret: true,
+    shown: () => "set",
+  }),
+} as const;
+
 /** What they are written, and by which way it goes. */
 export const mail = {
   SMTP_URL: optional({
@@ -61,6 +76,7 @@ export const mail = {
     doc: "The password of the mail server, where it does not stand in SMTP_URL.",
     parse: text,
     secret: true,
+    shown: () => "set",
   }),
   SMTP_REQUIRE_TLS: required({
     doc: "Whether a mail server that offers no TLS is refused. On this machine (localhost) it may be off.",

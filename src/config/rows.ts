@@ -1,3 +1,4 @@
+import type { Alias } from "./aliases.ts";
 import type { Parser } from "./parsers.ts";
 
 export type Chosen = Readonly<Record<string, unknown>>;
@@ -14,6 +15,8 @@ export type Setting<T> = {
   readonly secret?: boolean;
   /** How a secret value is shown after all, without what is secret in it. */
   readonly shown?: (value: T) => string;
+  /** Other variables that say the same, by name: those of the templates that people come from. */
+  readonly aliases?: Readonly<Record<string, Alias>>;
 };
 
 export const required = <T>(row: Omit<Setting<T>, "group">) => row as Setting<T> & { readonly optional?: never };

@@ -1,6 +1,8 @@
 /** Every setting, one row each, in the groups and the order in which people are shown them. */
 import { availableParallelism } from "node:os";
-import { accounts, mail } from "./accounts.ts";
+import { accounts, firstAdmin, mail } from "./accounts.ts";
+import { algorithm, asItIs, days, debug, minutes, sqlitePath } from "./aliases.ts";
+import { formatDuration } from "./durations.ts";
 import {
   choice,
   cookieDomain,
@@ -24,6 +26,8 @@ import {
 } from "./parsers.ts";
 import { redisUrl, shownRedisUrl } from "./redis-url.ts";
 import { optional, required } from "./rows.ts";
+
+const day = 86_400_000;
 
 const isLocal = (publicUrl: unknown) => /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(String(publicUrl));
 
@@ -69,10 +73,16 @@ export const table = {
       parse: choice("x-forwarded-for", "forwarded"),
       fallback: "x-forwarded-for",
     }),
+    COMPAT_PATHS: required({
+      doc: "Whether clients of the FastAPI templates are answered as they are: `/auth/…` and `/users/me` with cookies, `/token` and `/redoc`, and any path with a slash at its end.",
+      parse: toggle,
+      fallback: "false",
+    }),
     LOG_LEVEL: required({
       doc: "The least level that is logged.",
       parse: choice("trace", "debug", "info", "warn", "error", "fatal", "silent"),
       fallback: "info",
+      aliases: { DEBUG: debug },
     }),
     LOG_FORMAT: required({
       doc: "`json` prints one JSON object on each line; `auto` prints for people on a terminal and JSON elsewhere.",
@@ -93,6 +103,11 @@ export const table = {
       fallbackDoc: "sqlite:./data/auth.db (in DATA_DIR)",
       secret: true,
       shown: shownDatabaseUrl,
+      aliases: { SQLITE_PATH: sqlitePath },
+    }),
+    DB_BACKEND: optional({
+      doc: "The kind of database that is meant, `sqlite` or `postgres`. It chooses nothing: where DATABASE_URL names another kind, the server does not start.",
+      parse: (value) => choice("sqlite", "postgres")(value.toLowerCase().replace(/^postgresql$/, "postgres")),
     }),
     DATABASE_SCHEMA: required({
       doc: "The Postgres schema that the tables are in; made where it is missing.",
@@ -126,16 +141,19 @@ export const table = {
       doc: "The life of an access token.",
       parse: duration("1m", "24h"),
       fallback: "15m",
+      aliases: { ACCESS_TOKEN_EXPIRE_MINUTES: minutes },
     }),
     REFRESH_TOKEN_TTL: required({
       doc: "How long a session with refresh tokens may rest before it ends.",
       parse: duration("1m", "365d"),
       fallback: "7d",
+      aliases: { REFRESH_TOKEN_EXPIRE_DAYS: days },
     }),
     REFRESH_ABSOLUTE_TTL: required({
       doc: "When a session with refresh tokens ends, however busy it is.",
       parse: duration("1m", "3650d"),
-      fallback: "30d",
+      fallback: (chosen) => formatDuration(Math.max(30 * day, Number(chosen["REFRESH_TOKEN_TTL"]))),
+      fallbackDoc: "30d, or REFRESH_TOKEN_TTL where that is longer",
     }),
     SESSION_IDLE_TTL: required({
       doc: "How long a session with a session token may rest before it ends.",
@@ -173,6 +191,7 @@ export const table = {
         (["ES256", "EdDSA", "RS256"] as const).find((one) => one.toLowerCase() === value.toLowerCase()) ??
         unfit("one of ES256, EdDSA, RS256"),
       fallback: "ES256",
+      aliases: { ALGORITHM: algorithm },
     }),
     TOKEN_AUDIENCE: required({
       doc: "The audience of the access tokens.",
@@ -182,12 +201,20 @@ export const table = {
     }),
   },
   Accounts: accounts,
+  "The first admin": firstAdmin,
   Mail: mail,
   Passwords: {
     PASSWORD_MIN_LENGTH: required({
       doc: "The least number of characters (code points) of a password.",
       parse: whole(8, 64),
       fallback: "15",
+    }),
+    PASSWORD_REFUSE_VARIANTS: required({
+      doc: "Whether a password is refused that is little more than a common one or a name, such as `testpassword123`. In production always on.",
+      parse: toggle,
+      fallback: (chosen) => (chosen["COMPAT_PATHS"] && chosen["NODE_ENV"] !== "production" ? "off" : "on"),
+      fallbackDoc:
+        "on; off with COMPAT_PATHS outside of production, as the examples of the templates have such passwords",
     }),
     ARGON2_MEMORY_KIB: required({
       doc: "The memory of one argon2id hash, in KiB. In production at least 19456.",
@@ -249,6 +276,7 @@ export const table = {
       parse: toggle,
       fallback: (chosen) => (isLocal(chosen["PUBLIC_URL"]) ? "off" : "on"),
       fallbackDoc: "on, but for http://localhost",
+      aliases: { SECURE_COOKIES: asItIs, HTTPS_ONLY: asItIs },
     }),
     COOKIE_SAMESITE: required({
       doc: "The SameSite attribute of the access and session cookies; the refresh cookie is always Strict.",
@@ -276,10 +304,11 @@ export const table = {
       fallbackDoc: "__Host-session (session where COOKIE_SECURE is off or COOKIE_DOMAIN is set)",
     }),
     ALLOWED_ORIGINS: required({
-      doc: "Origins of other hosts whose pages may send requests with our cookies, separated by commas.",
+      doc: "Origins of other hosts whose pages may send requests with our cookies, separated by commas, or as a JSON array.",
       parse: origins,
       fallback: "",
       fallbackDoc: "none",
+      aliases: { BACKEND_CORS_ORIGINS: asItIs },
     }),
   },
 } as const;

@@ -117,7 +117,8 @@ function parseIdentity(input: MemberChange): Identity {
 
 async function checkPasswordOf(core: Core, password: string, identity: Identity, path = "password"): Promise<void> {
   const words = [identity.email, identity.username, identity.fullName];
-  await checkPassword(password, { minLength: core.settings.PASSWORD_MIN_LENGTH, words, path });
+  const { PASSWORD_MIN_LENGTH: minLength, PASSWORD_REFUSE_VARIANTS } = core.settings;
+  await checkPassword(password, { minLength, words, path, exact: !PASSWORD_REFUSE_VARIANTS });
 }
 
 /** Which of the two unique names it was that another user has. */

@@ -9,6 +9,7 @@ import { signOutEverywhere } from "../core/sessions.ts";
 import { register } from "../core/users.ts";
 import { credentialsView, userView } from "../core/views.ts";
 import { credentialCookies } from "./cookies.ts";
+import { visitOf } from "./edge.ts";
 import { clientOf, guards, handlesOf, isRefused, refuseOtherOrigins } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
@@ -20,7 +21,7 @@ export const authRoutes = (core: Core) => {
   const cookies = credentialCookies(core.settings);
 
   /** The credentials the way they were asked for: in the body, or in cookies and then without a secret in the body. */
-  const deliver = (set: Settable, credentials: Credentials, delivery: "body" | "cookie" | undefined) => {
+  const deliver = (set: Settable, credentials: Credentials, delivery: "body" | "cookie") => {
     if (delivery === "cookie") set.headers["set-cookie"] = cookies.set(credentials);
     return credentialsView(credentials, delivery !== "cookie");
   };
@@ -53,7 +54,7 @@ export const authRoutes = (core: Core) => {
     .post(
       "/login",
       async ({ body, request, set }) => {
-        const { email, username, password, credential = "tokens", delivery } = body;
+        const { email, username, password, credential = "tokens", delivery = visitOf(request).delivery } = body;
         const identifier = email ?? username;
         if (identifier === undefined || (email !== undefined && username !== undefined)) {
           return fail("validation_failed", {

@@ -16,10 +16,11 @@ export const credentialChoice = {
       description: "`tokens`: a short access token and a rotating refresh token; `session`: one opaque session token.",
     }),
   ),
+  // Without a `default`, which Elysia would fill in: it depends on the path that the request came by.
   delivery: t.Optional(
     t.Union([t.Literal("body"), t.Literal("cookie")], {
-      default: "body",
-      description: "`body`: in the answer; `cookie`: in HttpOnly cookies, and then no secret stands in the body.",
+      description:
+        "`body` (default): in the answer; `cookie`: in HttpOnly cookies, and then no secret stands in the body.",
     }),
   ),
 };
