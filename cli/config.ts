@@ -1,6 +1,6 @@
 import { Unfit } from "../src/config/parsers.ts";
-import { type Loaded, loadConfig, settings } from "../src/config.ts";
-import { fail } from "../src/core/errors.ts";
+import { type Config, type Loaded, loadConfig, settings } from "../src/config.ts";
+import { DomainError, fail, type InputError } from "../src/core/errors.ts";
 import { createKeyring } from "../src/core/secrets.ts";
 import { counted } from "./arguments.ts";
 import { command, group } from "./command.ts";
@@ -18,14 +18,28 @@ const check = command({
   exits: { 5: "a setting is wrong, or unsafe in production" },
   async run({ production }, desk) {
     const env = production ? { ...desk.place.env, NODE_ENV: "production" } : desk.place.env;
-    const { problems } = loadConfig(env, desk.place);
-    if (problems.length > 0) {
-      fail("config_findings", { errors: problems.map(({ name, message }) => ({ path: name, message })) });
-    }
+    const { config, problems } = loadConfig(env, desk.place);
+    const errors = [
+      ...problems.map(({ name, message }) => ({ path: name, message })),
+      ...(await schemaProblems(config)),
+    ];
+    if (errors.length > 0) fail("config_findings", { errors });
     if (desk.json) await desk.print({ ok: true });
     else desk.say("The settings are fine.");
   },
 });
+
+/** What is wrong with PROFILE_SCHEMA, which is read by more than a look. */
+async function schemaProblems(config: Config): Promise<readonly InputError[]> {
+  try {
+    const { profileFormOf } = await import("../src/open.ts");
+    await profileFormOf(config);
+    return [];
+  } catch (error) {
+    if (error instanceof DomainError && error.errors) return error.errors;
+    throw error;
+  }
+}
 
 const show = command({
   description: "Show every setting with its value and where that comes from. Secrets are never shown.",

@@ -2,6 +2,7 @@ import type { Config } from "../config.ts";
 import type { Store } from "../store/store.ts";
 import type { Hashing } from "./hashing.ts";
 import type { RateName, Taken } from "./limits.ts";
+import type { ProfileForm } from "./profiles.ts";
 import type { Keyring } from "./secrets.ts";
 import type { KeyCache } from "./signing-keys.ts";
 
@@ -61,6 +62,8 @@ export type Core = {
   readonly keyring: Keyring;
   readonly hashing: Hashing;
   readonly keyCache: KeyCache;
+  /** None where there is no PROFILE_SCHEMA. */
+  readonly profileForm: ProfileForm | undefined;
   /** None where nothing is limited. */
   readonly limiter: Limiter | undefined;
   /** None where there is no Redis. */

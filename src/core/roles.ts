@@ -4,7 +4,7 @@ import type { Actor } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
-import { type OwnPermission, permittedBy } from "./permissions.ts";
+import { beyond, type OwnPermission, permittedBy } from "./permissions.ts";
 
 export const adminRole = "admin";
 /** Given at registration. */
@@ -29,6 +29,15 @@ export async function permissionsOf(tx: Pick<Tx, "roles">, by: Actor): Promise<r
 export async function requirePermission(core: Core, by: Actor, permission: OwnPermission): Promise<void> {
   if (permittedBy(await permissionsOf(core.store, by), permission) === undefined) {
     fail("forbidden", { detail: `This needs the permission ${permission}; ask an operator for a role that holds it.` });
+  }
+}
+
+/** Fails with `forbidden` where this user may do what the actor may not: nobody acts on who is above them. */
+export async function requireAuthorityOver(_core: Core, tx: Tx, by: Actor, userId: string): Promise<void> {
+  if (by.kind === "user" && by.userId === userId) return;
+  const { permissions } = await grantsOf(tx, userId);
+  if (beyond(await permissionsOf(tx, by), permissions).length > 0) {
+    fail("forbidden", { detail: "This user may do more than you. Ask somebody who may do as much." });
   }
 }
 

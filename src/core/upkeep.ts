@@ -4,8 +4,9 @@ import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { retireSigningKeys } from "./signing-keys.ts";
+import { expiredTombstones, purgePeople } from "./tombstones.ts";
 
-export const purgeKinds = ["sessions", "keys", "servers", "tries"] as const;
+export const purgeKinds = ["sessions", "keys", "servers", "tries", "users"] as const;
 export type PurgeKind = (typeof purgeKinds)[number];
 
 /** Servers that have not been heard of for so long have ended, in milliseconds. */
@@ -36,11 +37,13 @@ export async function previewPurge(core: Core, options: Pick<PurgeOptions, "kind
   );
   const servers = await core.store.servers.silentSince(new Date(now.getTime() - silentServer));
   const tries = await core.store.tries.expired(new Date(now.getTime() - options.olderThan));
+  const users = await expiredTombstones(core, new Date(now.getTime() - options.olderThan));
   const found = {
     sessions: { rows: sessions.number, oldest: sessions.oldest },
     keys: { rows: keys.length, oldest: keys[0]?.retiresAt ?? null },
     servers: { rows: servers.length, oldest: servers[0]?.seenAt ?? null },
     tries: { rows: tries.number, oldest: tries.oldest },
+    users: { rows: users.number, oldest: users.oldest },
   };
   return options.kinds.map((kind) => ({ kind, ...found[kind] }));
 }
@@ -61,16 +64,41 @@ export async function purge(core: Core, by: Actor, options: PurgeOptions): Promi
   }
 }
 
+/** One transaction of a purge: how much it removed, and whether that was all. */
+type Batch = (
+  core: Core,
+  tx: Tx,
+  by: Actor,
+  before: Date,
+  limit: number,
+) => Promise<{ removed: number; done: boolean }>;
+
+/** Of what is removed a row at a time there is no more where fewer rows went than might have. */
+const byRows =
+  (remove: (tx: Tx, before: Date, limit: number) => Promise<number>): Batch =>
+  async (_core, tx, _by, before, limit) => {
+    const removed = await remove(tx, before, limit);
+    return { removed, done: removed < limit };
+  };
+
 /** What there can be much of is removed in batches. */
 const inBatches = {
-  sessions: (tx, before, limit) => tx.sessions.purge(before, limit),
-  tries: (tx, before, limit) => tx.tries.purge(before, limit),
-} as const satisfies Partial<Record<PurgeKind, (tx: Tx, before: Date, limit: number) => Promise<number>>>;
+  sessions: byRows((tx, before, limit) => tx.sessions.purge(before, limit)),
+  tries: byRows((tx, before, limit) => tx.tries.purge(before, limit)),
+  users: purgePeople,
+} as const satisfies Partial<Record<PurgeKind, Batch>>;
 type BatchKind = keyof typeof inBatches;
+
+/** How much of a kind is still to be removed. */
+const left = {
+  sessions: async (core, before) => (await core.store.sessions.expired(before)).number,
+  tries: async (core, before) => (await core.store.tries.expired(before)).number,
+  users: async (core, before) => (await expiredTombstones(core, before)).number,
+} as const satisfies Record<BatchKind, (core: Core, before: Date) => Promise<number>>;
 
 async function purgeLocked(core: Core, by: Actor, options: PurgeOptions): Promise<Purged> {
   const startedAt = core.clock.now().getTime();
-  const removed: Record<PurgeKind, number> = { sessions: 0, keys: 0, servers: 0, tries: 0 };
+  const removed: Record<PurgeKind, number> = { sessions: 0, keys: 0, servers: 0, tries: 0, users: 0 };
   const wants = (kind: PurgeKind) => options.kinds.includes(kind);
 
   if (wants("keys")) removed.keys = (await core.store.write((tx) => retireSigningKeys(core, tx, by))).length;
@@ -79,7 +107,7 @@ async function purgeLocked(core: Core, by: Actor, options: PurgeOptions): Promis
   }
   const finished: boolean[] = [];
   for (const kind of Object.keys(inBatches) as BatchKind[]) {
-    if (wants(kind)) finished.push(await purgeInBatches(core, kind, startedAt, options, removed));
+    if (wants(kind)) finished.push(await purgeInBatches(core, by, kind, startedAt, options, removed));
   }
   const done = finished.every(Boolean);
 
@@ -95,6 +123,7 @@ async function purgeLocked(core: Core, by: Actor, options: PurgeOptions): Promis
 /** Adds to `removed` as it goes. Answers whether that was all there was to remove. */
 async function purgeInBatches(
   core: Core,
+  by: Actor,
   kind: BatchKind,
   startedAt: number,
   options: PurgeOptions,
@@ -105,11 +134,11 @@ async function purgeInBatches(
     const batch = Math.min(options.batchSize, options.maxRows - removed[kind]);
     const over =
       batch <= 0 || options.interrupted?.aborted || core.clock.now().getTime() - startedAt >= options.maxTime;
-    if (over) return (await core.store[kind].expired(before)).number === 0;
-    const rows = await core.store.write((tx) => inBatches[kind](tx, before, batch));
-    removed[kind] += rows;
-    if (rows > 0) options.onBatch?.(rows);
-    if (rows < batch) return true;
+    if (over) return (await left[kind](core, before)) === 0;
+    const did = await core.store.write((tx) => inBatches[kind](core, tx, by, before, batch));
+    removed[kind] += did.removed;
+    if (did.removed > 0) options.onBatch?.(did.removed);
+    if (did.done) return true;
     await rest(core, options.pause, options.interrupted);
   }
 }

@@ -1,7 +1,9 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Account, Session, SigningKey } from "../store/tables.ts";
+import type { Account, Session, SigningKey, Tombstone } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
+import type { Page } from "./cursors.ts";
+import type { BulkDisabled } from "./disabling.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
 import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
@@ -26,6 +28,27 @@ export const userView = (user: Account, roles: readonly string[]) => ({
   created_at: user.createdAt.toISOString(),
   updated_at: user.updatedAt.toISOString(),
   last_login_at: time(user.lastLoginAt),
+});
+
+/** Members of a tombstone that tell who it was, and until when it can be restored. */
+export const tombstoneView = (tombstone: Tombstone, until: Date) => ({
+  id: tombstone.id,
+  email: tombstone.email,
+  username: tombstone.username,
+  deleted_at: tombstone.deletedAt.toISOString(),
+  until: until.toISOString(),
+});
+
+export const bulkDisabledView = ({ disabled, unchanged, refused }: BulkDisabled) => ({
+  disabled,
+  unchanged,
+  refused: refused.map(({ id, error: { code, title } }) => ({ id, code, title })),
+});
+
+export const pageView = <T, V>({ items, nextCursor }: Page<T>, view: (item: T) => V) => ({
+  items: items.map(view),
+  next_cursor: nextCursor ?? null,
+  has_more: nextCursor !== undefined,
 });
 
 /** `expires_at` is when the session ends if it is not used again. */

@@ -10,11 +10,14 @@ import { serverReaders, serverWriters } from "./servers.ts";
 import { sessionReaders, sessionWriters } from "./sessions.ts";
 import { signingKeyReaders, signingKeyWriters } from "./signing-keys.ts";
 import type { Tables } from "./tables.ts";
+import { tombstoneReaders, tombstoneWriters } from "./tombstones.ts";
 import { tryReaders, tryWriters } from "./tries.ts";
+import { userListReaders } from "./user-lists.ts";
 import { userReaders, userWriters } from "./users.ts";
 
 const readersOf = (db: Db, tables: Tables) => ({
-  users: userReaders(db, tables),
+  users: { ...userReaders(db, tables), ...userListReaders(db, tables) },
+  tombstones: tombstoneReaders(db, tables),
   roles: roleReaders(db, tables),
   sessions: sessionReaders(db, tables),
   refreshFamilies: refreshFamilyReaders(db, tables),
@@ -31,6 +34,7 @@ const writersOf = (db: Db, tables: Tables) => {
   const readers = readersOf(db, tables);
   return {
     users: { ...readers.users, ...userWriters(db, tables) },
+    tombstones: { ...readers.tombstones, ...tombstoneWriters(db, tables) },
     roles: readers.roles,
     sessions: { ...readers.sessions, ...sessionWriters(db, tables) },
     refreshFamilies: { ...readers.refreshFamilies, ...refreshFamilyWriters(db, tables) },

@@ -1,3 +1,4 @@
+import { seedAdmin } from "../../src/core/admins.ts";
 import { afterEach, describe, expect, test } from "bun:test";
 import { anonymous } from "../../src/core/actors.ts";
 import type { Core, SessionCache } from "../../src/core/core.ts";
@@ -18,7 +19,6 @@ import {
   deleteUser,
   disableUser,
   enableUser,
-  seedAdmin,
   setPassword,
   updateUser,
 } from "../../src/core/users.ts";

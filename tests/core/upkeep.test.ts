@@ -36,7 +36,7 @@ const signInTimes = (times: number) => Promise.all(Array.from({ length: times },
 const rows = async (table: string) => (await dump(core))[table]!.length;
 
 const options: PurgeOptions = {
-  kinds: ["sessions", "keys", "servers", "tries"],
+  kinds: ["sessions", "keys", "servers", "tries", "users"],
   olderThan: 0,
   batchSize: 10,
   pause: 20,
@@ -65,7 +65,7 @@ describe("a purge", () => {
     await signInTimes(25);
     core.clock.advance(day);
     expect(await run()).toEqual({
-      removed: { sessions: 25, keys: 0, servers: 0, tries: 0 },
+      removed: { sessions: 25, keys: 0, servers: 0, tries: 0, users: 0 },
       finished: true,
       batches: [10, 10, 5],
     });
@@ -123,7 +123,7 @@ describe("a purge", () => {
     await core.store.write((tx) =>
       tx.servers.beat({ id: "s", host: "h", version: "1", startedAt: new Date(0), seenAt: new Date(0) }),
     );
-    expect((await run({ kinds: ["servers"] })).removed).toEqual({ sessions: 0, keys: 0, servers: 1, tries: 0 });
+    expect((await run({ kinds: ["servers"] })).removed).toEqual({ sessions: 0, keys: 0, servers: 1, tries: 0, users: 0 });
     expect(await rows("sessions")).toBe(1);
   });
 
@@ -148,6 +148,7 @@ describe("a purge", () => {
       { kind: "keys", rows: 0, oldest: null },
       { kind: "servers", rows: 0, oldest: null },
       { kind: "tries", rows: 0, oldest: null },
+      { kind: "users", rows: 0, oldest: null },
     ]);
     expect(await rows("sessions")).toBe(4);
   });
@@ -161,7 +162,7 @@ describe("the budget of a purge", () => {
 
   test("of rows is kept to the row, and the next run goes on", async () => {
     expect(await run({ maxRows: 12 })).toEqual({
-      removed: { sessions: 12, keys: 0, servers: 0, tries: 0 },
+      removed: { sessions: 12, keys: 0, servers: 0, tries: 0, users: 0 },
       finished: false,
       batches: [10, 2],
     });
