@@ -31,10 +31,11 @@ export type UserPage = { readonly users: User[]; readonly next: Position | undef
 const few = 2000;
 
 /**
- * So many times its length is looked at for one page of a search, so that none costs much more than another. Where
- * too few fit, as behind the addresses of people whose names begin like them, the page is shorter than it might be.
+ * So many entries are looked at for one page of a search, so that none costs much more than another. Where too few
+ * fit, as behind the addresses of people whose names begin like them, the page is shorter than it might be.
  */
-const farthest = 10;
+const farthest = 500;
+const chunk = 150;
 
 /** Behind everything that begins alike. */
 const lastCharacter = "\u{10ffff}";
@@ -199,8 +200,8 @@ export const userListReaders = (db: Db, { users, userRoles }: Tables) => {
       const earlier = stages.slice(0, number).map((one) => sql`not coalesce(${matches(one, prefix)}, false)`);
       const isNew = sql`${and(sql`true`, fits(filter), ...earlier)}`.mapWith(Boolean);
       for (let more = true; more; ) {
-        const size = looked === 0 ? limit + 1 : 3 * limit;
-        if (looked > (farthest - 3) * limit) return { users: await inOrder(found), next: at };
+        const size = looked === 0 ? limit + 1 : chunk;
+        if (looked >= farthest) return { users: await inOrder(found), next: at };
         const entries = await db
           .select({ id: users.id, key: stage.column, isNew })
           .from(users)
