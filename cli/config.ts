@@ -1,6 +1,6 @@
 import { Unfit } from "../src/config/parsers.ts";
-import { type Loaded, loadConfig, type Problem, settings } from "../src/config.ts";
-import { fail } from "../src/core/errors.ts";
+import { type Config, type Loaded, loadConfig, type Problem, settings } from "../src/config.ts";
+import { DomainError, fail, type InputError } from "../src/core/errors.ts";
 import { createKeyring } from "../src/core/secrets.ts";
 import { counted } from "./arguments.ts";
 import { command, group } from "./command.ts";
@@ -18,15 +18,27 @@ const check = command({
   exits: { 5: "a setting is wrong, or unsafe in production" },
   async run({ production }, desk) {
     const env = production ? { ...desk.place.env, NODE_ENV: "production" } : desk.place.env;
-    const { problems, notices } = loadConfig(env, desk.place);
+    const { config, problems, notices } = loadConfig(env, desk.place);
     if (!desk.json) for (const { name, message } of notices) desk.warn(`${name} ${message}`);
-    if (problems.length > 0) fail("config_findings", { errors: problems.map(pointed) });
+    const errors = [...problems.map(pointed), ...(await schemaProblems(config))];
+    if (errors.length > 0) fail("config_findings", { errors });
     if (desk.json) await desk.print({ ok: true, ...(notices.length > 0 && { notices: notices.map(pointed) }) });
     else desk.say("The settings are fine.");
   },
 });
 
 const pointed = ({ name, message }: Problem) => ({ path: name, message });
+/** What is wrong with PROFILE_SCHEMA, which is read by more than a look. */
+async function schemaProblems(config: Config): Promise<readonly InputError[]> {
+  try {
+    const { profileFormOf } = await import("../src/open.ts");
+    await profileFormOf(config);
+    return [];
+  } catch (error) {
+    if (error instanceof DomainError && error.errors) return error.errors;
+    throw error;
+  }
+}
 
 const show = command({
   description: "Show every setting with its value and where that comes from. Secrets are never shown.",

@@ -23,7 +23,8 @@ export const commands: Tree = {
   db: { summary: "the whole database: copy", load: () => import("./db.ts") },
   admin: { summary: "who administers: seed, list, grant, revoke", load: () => import("./admin.ts") },
   user: {
-    summary: "the people: list, get, create, update, disable, enable, delete, set-password, role, import, export",
+    summary:
+      "the people: list, get, create, update, disable, enable, delete, restore, set-password, role, import, export",
     load: () => import("./users.ts"),
   },
   role: {

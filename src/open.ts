@@ -11,6 +11,7 @@ import { seedFirstAdmin } from "./core/first-admin.ts";
 import { forgetting } from "./core/forgetting.ts";
 import { createHashing } from "./core/hashing.ts";
 import { quotaOf } from "./core/limits.ts";
+import type { ProfileForm } from "./core/profiles.ts";
 import { createKeyring } from "./core/secrets.ts";
 import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
 import { serverJob } from "./core/upkeep.ts";
@@ -69,6 +70,13 @@ export function settle(place: Place): Config {
   return fail("config_invalid", { errors: problems.map(({ name, message }) => ({ path: name, message })) });
 }
 
+/** Fails with `config_invalid` where PROFILE_SCHEMA is no schema. */
+export async function profileFormOf({ PROFILE_SCHEMA }: Config): Promise<ProfileForm | undefined> {
+  if (!PROFILE_SCHEMA) return undefined;
+  // Loaded where it is wanted: few have members of their own.
+  return (await import("./core/profile-forms.ts")).compileProfileForm(PROFILE_SCHEMA);
+}
+
 /** The database alone, whatever its schema: for migrating. Fails with `not_initialised` where its file is missing and `make` is off. */
 export async function openDatabase(
   config: Config,
@@ -114,6 +122,7 @@ export async function openCore(opening: Opening): Promise<Core> {
   const development = config.NODE_ENV !== "production";
   const made = opening.onMade ?? (() => {});
   const mayMake = opening.purpose === "serve" || development;
+  const profileForm = await profileFormOf(config);
   const file = databaseFile(config, opening.cwd);
   const fresh = file !== undefined && !existsSync(file);
 
@@ -153,6 +162,7 @@ export async function openCore(opening: Opening): Promise<Core> {
         clock,
       ),
       keyCache: {},
+      profileForm,
       limiter: aids.limiter,
       sessionCache: aids.sessionCache,
       pingRedis: aids.pingRedis,

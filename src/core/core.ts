@@ -3,6 +3,7 @@ import type { Store } from "../store/store.ts";
 import type { Hashing } from "./hashing.ts";
 import type { RateName, Taken } from "./limits.ts";
 import type { MailKind } from "./mail.ts";
+import type { ProfileForm } from "./profiles.ts";
 import type { Keyring } from "./secrets.ts";
 import type { KeyCache } from "./signing-keys.ts";
 
@@ -105,6 +106,8 @@ export type Core = {
   readonly keyring: Keyring;
   readonly hashing: Hashing;
   readonly keyCache: KeyCache;
+  /** None where there is no PROFILE_SCHEMA. */
+  readonly profileForm: ProfileForm | undefined;
   /** None where nothing is limited. */
   readonly limiter: Limiter | undefined;
   /** None where there is no Redis. */

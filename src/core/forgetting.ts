@@ -28,6 +28,7 @@ const changes: Changes = {
     revokeRole: "user",
     claimRole: "nobody",
   },
+  tombstones: { insert: "nobody", remove: "nobody" },
   // What a role permits is kept nowhere: it is read with every request that wants a permission.
   roles: { insert: "nobody", update: "nobody", delete: "holders of a removed role" },
   // Only those who were not there, and so have no session.
@@ -49,7 +50,7 @@ const changes: Changes = {
     purge: "nobody",
   },
   signingKeys: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retireExpired: "nobody" },
-  auditEvents: { insert: "nobody" },
+  auditEvents: { insert: "nobody", forget: "nobody" },
   tries: { reserve: "nobody", giveBack: "nobody", purge: "nobody" },
   jobs: { recordSuccess: "nobody" },
   servers: { beat: "nobody", remove: "nobody", purge: "nobody" },

@@ -1,6 +1,6 @@
 /**
- * The names by which a person is known: address, user name, full name. Each has a form that is shown, as it was
- * typed, and a key that is compared. Problems are sentences and never repeat the input (rule IO-3).
+ * What is told of a person: address, user name, full name and language. Each name has a form that is shown, as it
+ * was typed, and a key that is compared. Problems are sentences and never repeat the input (rule IO-3).
  */
 import { domainToASCII } from "node:url";
 
@@ -96,6 +96,26 @@ export function parseFullName(text: string): FullName | Problem {
     return { problem: "A name is one line of text, without control characters." };
   }
   return { fullName, fullNameKey: fullName.normalize("NFKC").toLowerCase() };
+}
+
+/** As long as a tag of registered parts can be (RFC 5646, section 4.4.1). */
+const maxLocaleLength = 35;
+
+/** A language tag in its usual spelling (BCP 47): `de-AT`. */
+export function parseLocale(text: string): string | undefined {
+  try {
+    const [locale] = text.length > maxLocaleLength ? [] : Intl.getCanonicalLocales(text);
+    return locale && locale.length <= maxLocaleLength ? locale : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the keys begin with of whoever is named by a beginning: of an address whose domain is whole, the ASCII form. */
+export function prefixKeys(text: string): { readonly emailKey: string; readonly nameKey: string } {
+  const nameKey = text.trim().normalize("NFKC").toLowerCase();
+  const [, local, domain] = /^([^@]+)@([^@]+)$/.exec(nameKey) ?? [];
+  return { emailKey: local && domain ? `${local}@${domainToASCII(domain) || domain}` : nameKey, nameKey };
 }
 
 /** By which key to look for the user that this names; undefined where it can name nobody. A reserved name may be an old user's. */

@@ -1,7 +1,9 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Account, Mail, Role, Session, SigningKey } from "../store/tables.ts";
+import type { Account, Mail, Role, Session, SigningKey, Tombstone } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
+import type { Page } from "./cursors.ts";
+import type { BulkDisabled } from "./disabling.ts";
 import type { Imported } from "./importing.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
 import type { Insight } from "./mail-queue.ts";
@@ -30,7 +32,29 @@ export const userView = (user: Account, roles: readonly string[]) => ({
   last_login_at: time(user.lastLoginAt),
 });
 
+/** Members of a tombstone that tell who it was, and until when it can be restored. */
+export const tombstoneView = (tombstone: Tombstone, until: Date) => ({
+  id: tombstone.id,
+  email: tombstone.email,
+  username: tombstone.username,
+  deleted_at: tombstone.deletedAt.toISOString(),
+  until: until.toISOString(),
+});
+
+export const bulkDisabledView = ({ disabled, unchanged, refused }: BulkDisabled) => ({
+  disabled,
+  unchanged,
+  refused: refused.map(({ id, error: { code, title } }) => ({ id, code, title })),
+});
+
+export const pageView = <T, V>({ items, nextCursor }: Page<T>, view: (item: T) => V) => ({
+  items: items.map(view),
+  next_cursor: nextCursor ?? null,
+  has_more: nextCursor !== undefined,
+});
+
 export const roleView = ({ name, description, permissions }: Role) => ({ name, description, permissions });
+
 /** @param hash the hash of the password, where hashes are wanted: null for whoever has none */
 export const exportedUserView = (user: Account, roles: readonly string[], hash: string | null | undefined) => ({
   ...userView(user, roles),

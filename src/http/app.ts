@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
+import { adminUserRoutes } from "./admin-users.ts";
 import { authRoutes } from "./auth.ts";
 import { strictBody } from "./body.ts";
 import { docs } from "./docs.ts";
@@ -30,6 +31,7 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
     .use(wellKnownRoutes(core))
     .use(authRoutes(core))
     .use(userRoutes(core))
+    .use(adminUserRoutes(core))
     .use(sessionRoutes(core))
     .use(roleRoutes(core))
     .use(docs({ version: about.version, settings: core.settings }));

@@ -7,12 +7,13 @@ import { login, signOut } from "../core/login.ts";
 import { refresh } from "../core/refresh-tokens.ts";
 import { signOutEverywhere } from "../core/sessions.ts";
 import { register } from "../core/users.ts";
-import { credentialsView, userView } from "../core/views.ts";
+import { credentialsView } from "../core/views.ts";
 import { credentialCookies } from "./cookies.ts";
 import { visitOf } from "./edge.ts";
 import { clientOf, guards, handlesOf, isRefused, refuseOtherOrigins } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
+import { answerUser, namedMembers } from "./users.ts";
 
 type Settable = { headers: Record<string, unknown> };
 
@@ -31,15 +32,15 @@ export const authRoutes = (core: Core) => {
     .post(
       "/register",
       async ({ body, request, set }) => {
-        const { email, password, username = null, full_name: fullName = null } = body;
-        const { user, roles } = await register(core, anonymous(clientOf(request)), {
+        const { email, password, profile } = body;
+        const made = await register(core, anonymous(clientOf(request)), {
+          ...namedMembers(body),
           email,
           password,
-          username,
-          fullName,
+          ...(profile && { profile }),
         });
         set.status = 201;
-        return userView(user, roles);
+        return answerUser(set, made);
       },
       {
         body: schemas.registerBody,

@@ -78,6 +78,19 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
     /** The sessions of a user that are alive, newest first. */
     ofUser: async (userId: string, at: Date): Promise<Session[]> =>
       (await livesOfUserQuery.execute({ userId, at })).map((row) => row.session),
+    /** The same, a page at a time, from before `before`. */
+    pageOfUser: async (userId: string, at: Date, limit: number, before?: string): Promise<Session[]> =>
+      (
+        await db
+          .select({ session: sessions })
+          .from(sessions)
+          .innerJoin(users, eq(users.id, sessions.userId))
+          .where(
+            and(eq(sessions.userId, userId), alive(at), before === undefined ? undefined : lt(sessions.id, before)),
+          )
+          .orderBy(desc(sessions.id))
+          .limit(limit)
+      ).map((row) => row.session),
     /** The sessions of a user that were neither revoked nor have expired, even where the user was signed out everywhere. */
     idsOfUser: async (userId: string, at: Date): Promise<string[]> =>
       (

@@ -10,13 +10,16 @@ import { serverReaders, serverWriters } from "./servers.ts";
 import { sessionReaders, sessionWriters } from "./sessions.ts";
 import { signingKeyReaders, signingKeyWriters } from "./signing-keys.ts";
 import type { Tables } from "./tables.ts";
+import { tombstoneReaders, tombstoneWriters } from "./tombstones.ts";
 import { tryReaders, tryWriters } from "./tries.ts";
 import { userBatchReaders, userBatchWriters } from "./user-batches.ts";
+import { userListReaders } from "./user-lists.ts";
 import { userReaders, userWriters } from "./users.ts";
 
 const readersOf = (db: Db, tables: Tables) => ({
-  users: userReaders(db, tables),
+  users: { ...userReaders(db, tables), ...userListReaders(db, tables) },
   userBatches: userBatchReaders(db, tables),
+  tombstones: tombstoneReaders(db, tables),
   roles: roleReaders(db, tables),
   sessions: sessionReaders(db, tables),
   refreshFamilies: refreshFamilyReaders(db, tables),
@@ -36,6 +39,7 @@ const writersOf = (db: Db, tables: Tables) => {
     users: { ...readers.users, ...userWriters(db, tables) },
     roles: { ...readers.roles, ...roleWriters(db, tables) },
     userBatches: { ...readers.userBatches, ...userBatchWriters(db, tables) },
+    tombstones: { ...readers.tombstones, ...tombstoneWriters(db, tables) },
     sessions: { ...readers.sessions, ...sessionWriters(db, tables) },
     refreshFamilies: { ...readers.refreshFamilies, ...refreshFamilyWriters(db, tables) },
     challenges: { ...readers.challenges, ...challengeWriters(db, tables) },

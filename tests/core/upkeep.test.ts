@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { login } from "../../src/core/login.ts";
 import { authenticate, revokeSessions } from "../../src/core/sessions.ts";
-import { type PurgeOptions, previewPurge, purge } from "../../src/core/upkeep.ts";
+import { type PurgeOptions, previewPurge, purge, purgeKinds } from "../../src/core/upkeep.ts";
 import {
   codeOf,
   firefox,
@@ -35,8 +35,10 @@ const signIn = async (credential: "session" | "tokens" = "session") => {
 const signInTimes = (times: number) => Promise.all(Array.from({ length: times }, () => signIn()));
 const rows = async (table: string) => (await dump(core))[table]!.length;
 
+const none = { sessions: 0, keys: 0, servers: 0, tries: 0, challenges: 0, mails: 0, users: 0 };
+
 const options: PurgeOptions = {
-  kinds: ["sessions", "keys", "servers", "tries", "mails"],
+  kinds: purgeKinds,
   olderThan: 0,
   batchSize: 10,
   pause: 20,
@@ -65,7 +67,7 @@ describe("a purge", () => {
     await signInTimes(25);
     core.clock.advance(day);
     expect(await run()).toEqual({
-      removed: { sessions: 25, keys: 0, servers: 0, tries: 0, mails: 0 },
+      removed: { ...none, sessions: 25 },
       finished: true,
       batches: [10, 10, 5],
     });
@@ -123,13 +125,7 @@ describe("a purge", () => {
     await core.store.write((tx) =>
       tx.servers.beat({ id: "s", host: "h", version: "1", startedAt: new Date(0), seenAt: new Date(0) }),
     );
-    expect((await run({ kinds: ["servers"] })).removed).toEqual({
-      sessions: 0,
-      keys: 0,
-      servers: 1,
-      tries: 0,
-      mails: 0,
-    });
+    expect((await run({ kinds: ["servers"] })).removed).toEqual({ ...none, servers: 1 });
     expect(await rows("sessions")).toBe(1);
   });
 
@@ -154,7 +150,9 @@ describe("a purge", () => {
       { kind: "keys", rows: 0, oldest: null },
       { kind: "servers", rows: 0, oldest: null },
       { kind: "tries", rows: 0, oldest: null },
+      { kind: "challenges", rows: 0, oldest: null },
       { kind: "mails", rows: 0, oldest: null },
+      { kind: "users", rows: 0, oldest: null },
     ]);
     expect(await rows("sessions")).toBe(4);
   });
@@ -168,7 +166,7 @@ describe("the budget of a purge", () => {
 
   test("of rows is kept to the row, and the next run goes on", async () => {
     expect(await run({ maxRows: 12 })).toEqual({
-      removed: { sessions: 12, keys: 0, servers: 0, tries: 0, mails: 0 },
+      removed: { ...none, sessions: 12 },
       finished: false,
       batches: [10, 2],
     });
