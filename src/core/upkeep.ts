@@ -5,7 +5,7 @@ import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { retireSigningKeys } from "./signing-keys.ts";
 
-export const purgeKinds = ["sessions", "keys", "servers", "tries"] as const;
+export const purgeKinds = ["sessions", "keys", "servers", "tries", "challenges"] as const;
 export type PurgeKind = (typeof purgeKinds)[number];
 
 /** Servers that have not been heard of for so long have ended, in milliseconds. */
@@ -36,11 +36,13 @@ export async function previewPurge(core: Core, options: Pick<PurgeOptions, "kind
   );
   const servers = await core.store.servers.silentSince(new Date(now.getTime() - silentServer));
   const tries = await core.store.tries.expired(new Date(now.getTime() - options.olderThan));
+  const challenges = await core.store.challenges.expired(new Date(now.getTime() - options.olderThan));
   const found = {
     sessions: { rows: sessions.number, oldest: sessions.oldest },
     keys: { rows: keys.length, oldest: keys[0]?.retiresAt ?? null },
     servers: { rows: servers.length, oldest: servers[0]?.seenAt ?? null },
     tries: { rows: tries.number, oldest: tries.oldest },
+    challenges: { rows: challenges.number, oldest: challenges.oldest },
   };
   return options.kinds.map((kind) => ({ kind, ...found[kind] }));
 }
@@ -65,12 +67,13 @@ export async function purge(core: Core, by: Actor, options: PurgeOptions): Promi
 const inBatches = {
   sessions: (tx, before, limit) => tx.sessions.purge(before, limit),
   tries: (tx, before, limit) => tx.tries.purge(before, limit),
+  challenges: (tx, before, limit) => tx.challenges.purge(before, limit),
 } as const satisfies Partial<Record<PurgeKind, (tx: Tx, before: Date, limit: number) => Promise<number>>>;
 type BatchKind = keyof typeof inBatches;
 
 async function purgeLocked(core: Core, by: Actor, options: PurgeOptions): Promise<Purged> {
   const startedAt = core.clock.now().getTime();
-  const removed: Record<PurgeKind, number> = { sessions: 0, keys: 0, servers: 0, tries: 0 };
+  const removed: Record<PurgeKind, number> = { sessions: 0, keys: 0, servers: 0, tries: 0, challenges: 0 };
   const wants = (kind: PurgeKind) => options.kinds.includes(kind);
 
   if (wants("keys")) removed.keys = (await core.store.write((tx) => retireSigningKeys(core, tx, by))).length;

@@ -2,16 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { login } from "../../src/core/login.ts";
 import { authenticate, revokeSessions } from "../../src/core/sessions.ts";
 import { type PurgeOptions, previewPurge, purge } from "../../src/core/upkeep.ts";
-import {
-  codeOf,
-  firefox,
-  goodPassword,
-  openTestCore,
-  registerAda,
-  root,
-  type TestCore,
-  visitor,
-} from "../support/core.ts";
+import { createUser } from "../../src/core/users.ts";
+import { codeOf, firefox, goodPassword, openTestCore, root, type TestCore, visitor } from "../support/core.ts";
 import { dump } from "../support/database.ts";
 
 const minute = 60_000;
@@ -21,7 +13,7 @@ const day = 24 * hour;
 let core: TestCore;
 beforeEach(async () => {
   core = await openTestCore();
-  await registerAda(core);
+  await createUser(core, root, { email: "ada@example.com", password: goodPassword });
 });
 afterEach(() => core.close());
 
@@ -36,7 +28,7 @@ const signInTimes = (times: number) => Promise.all(Array.from({ length: times },
 const rows = async (table: string) => (await dump(core))[table]!.length;
 
 const options: PurgeOptions = {
-  kinds: ["sessions", "keys", "servers", "tries"],
+  kinds: ["sessions", "keys", "servers", "tries", "challenges"],
   olderThan: 0,
   batchSize: 10,
   pause: 20,
@@ -65,7 +57,7 @@ describe("a purge", () => {
     await signInTimes(25);
     core.clock.advance(day);
     expect(await run()).toEqual({
-      removed: { sessions: 25, keys: 0, servers: 0, tries: 0 },
+      removed: { sessions: 25, keys: 0, servers: 0, tries: 0, challenges: 0 },
       finished: true,
       batches: [10, 10, 5],
     });
@@ -123,7 +115,13 @@ describe("a purge", () => {
     await core.store.write((tx) =>
       tx.servers.beat({ id: "s", host: "h", version: "1", startedAt: new Date(0), seenAt: new Date(0) }),
     );
-    expect((await run({ kinds: ["servers"] })).removed).toEqual({ sessions: 0, keys: 0, servers: 1, tries: 0 });
+    expect((await run({ kinds: ["servers"] })).removed).toEqual({
+      sessions: 0,
+      keys: 0,
+      servers: 1,
+      tries: 0,
+      challenges: 0,
+    });
     expect(await rows("sessions")).toBe(1);
   });
 
@@ -148,6 +146,7 @@ describe("a purge", () => {
       { kind: "keys", rows: 0, oldest: null },
       { kind: "servers", rows: 0, oldest: null },
       { kind: "tries", rows: 0, oldest: null },
+      { kind: "challenges", rows: 0, oldest: null },
     ]);
     expect(await rows("sessions")).toBe(4);
   });
@@ -161,7 +160,7 @@ describe("the budget of a purge", () => {
 
   test("of rows is kept to the row, and the next run goes on", async () => {
     expect(await run({ maxRows: 12 })).toEqual({
-      removed: { sessions: 12, keys: 0, servers: 0, tries: 0 },
+      removed: { sessions: 12, keys: 0, servers: 0, tries: 0, challenges: 0 },
       finished: false,
       batches: [10, 2],
     });
