@@ -35,7 +35,7 @@ const changes: Changes = {
   mails: { insert: "nobody" },
   signingKeys: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retireExpired: "nobody" },
   auditEvents: { insert: "nobody" },
-  tries: { reserve: "nobody", giveBack: "nobody", purge: "nobody" },
+  tries: { reserve: "nobody", giveBack: "nobody", forget: "nobody", purge: "nobody" },
   jobs: { recordSuccess: "nobody" },
   servers: { beat: "nobody", remove: "nobody", purge: "nobody" },
   // Filled and cleared before anybody is signed in there.

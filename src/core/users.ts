@@ -6,11 +6,11 @@ import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail, type InputError } from "./errors.ts";
 import { type Email, identifierKey, parseEmail, parseFullName, parseUsername } from "./identifiers.ts";
+import { addresseeOf, queueMail } from "./mail.ts";
 import { checkPassword } from "./password-policy.ts";
-import { hashPassword, tryPassword } from "./passwords.ts";
+import { hashPassword, provePassword } from "./passwords.ts";
 import { adminRole, defaultRole, giveRole, keepAnAdmin } from "./roles.ts";
 import { endAllSessions } from "./sessions.ts";
-import { giveBackNow } from "./tries.ts";
 
 /** A user with the names of the roles: what both doors show. */
 export type Member = { readonly user: User; readonly roles: readonly string[] };
@@ -33,63 +33,68 @@ export type NewMember = Omit<Registration, "password"> & {
 export type ProfileChange = { readonly username?: string | null; readonly fullName?: string | null };
 export type MemberChange = ProfileChange & { readonly email?: string; readonly emailVerified?: boolean };
 
-/** Signs a new person up. Fails with `email_taken`, `username_taken`, `weak_password`, `validation_failed`. */
-export async function register(core: Core, by: Actor, input: Registration): Promise<Member> {
-  const { email, password, username, fullName } = input;
-  return await createMember(
-    core,
-    by,
-    { email, password, username: username ?? null, fullName: fullName ?? null },
-    "user.registered",
+/** Makes a user as an operator wants it. One without a password cannot sign in with one until it is set. */
+export async function createUser(core: Core, by: Actor, input: NewMember): Promise<Member> {
+  const draft = await draftMember(core, input);
+  return await core.store.write(
+    async (tx) => (await insertMember(core, tx, by, draft, "user.created")) ?? (await failTaken(tx, draft.user)),
   );
 }
 
-/** Makes a user as an operator wants it. One without a password cannot sign in with one until it is set. */
-export async function createUser(core: Core, by: Actor, input: NewMember): Promise<Member> {
-  return await createMember(core, by, input, "user.created");
-}
-
-async function createMember(
-  core: Core,
-  by: Actor,
-  input: NewMember,
-  action: "user.registered" | "user.created",
-): Promise<Member> {
+/** Checks what is wanted of a new user, and hashes the password: all that is to be done before anything is written. */
+export async function draftMember(core: Core, input: NewMember): Promise<Member> {
   const identity = { ...parseIdentity(input), ...emailOf(input.email) };
   if (input.password !== undefined) await checkPasswordOf(core, input.password, identity);
   const id = core.random.id(core.clock.now());
   const passwordHash = input.password === undefined ? null : await hashPassword(core, id, input.password);
   const now = core.clock.now();
-  return await core.store.write(async (tx) => {
-    const inserted = await tx.users.insert({
-      id,
-      ...identity,
-      emailVerifiedAt: input.emailVerified ? now : null,
-      passwordHash,
-      disabledAt: input.active === false ? now : null,
-      createdAt: now,
-      updatedAt: now,
-    });
-    if (!inserted) return await failTaken(tx, identity);
-    const known = await tx.roles.names();
-    for (const role of new Set(input.roles ?? [defaultRole])) {
-      if (!known.includes(role))
-        fail("not_found", { detail: `There is no role ${role}; there are ${known.join(", ")}.` });
-      await tx.users.grantRole(id, role, now);
-    }
-    await record(core, tx, by, { action, userId: id });
-    return await member(tx, id);
-  });
+  const user: User = {
+    id,
+    username: null,
+    usernameKey: null,
+    fullName: null,
+    fullNameKey: null,
+    ...identity,
+    emailVerifiedAt: input.emailVerified ? now : null,
+    locale: null,
+    profile: null,
+    passwordHash,
+    disabledAt: input.active === false ? now : null,
+    createdAt: now,
+    updatedAt: now,
+    lastLoginAt: null,
+    epoch: 0,
+    revision: 0,
+  };
+  return { user, roles: [...new Set(input.roles ?? [defaultRole])].toSorted() };
+}
+
+/** `undefined` where the address or the user name is taken: the unique indexes decide, in any race. */
+export async function insertMember(
+  core: Core,
+  tx: Tx,
+  by: Actor,
+  draft: Member,
+  action: "user.registered" | "user.created",
+): Promise<Member | undefined> {
+  const { user, roles } = draft;
+  if (!(await tx.users.insert(user))) return undefined;
+  const known = await tx.roles.names();
+  for (const role of roles) {
+    if (!known.includes(role))
+      fail("not_found", { detail: `There is no role ${role}; there are ${known.join(", ")}.` });
+    await tx.users.grantRole(user.id, role, user.createdAt);
+  }
+  await record(core, tx, by, { action, userId: user.id });
+  return draft;
 }
 
 type Identity = Pick<UserChange, "email" | "emailKey" | "username" | "usernameKey" | "fullName" | "fullNameKey">;
 
-/** An address in both its forms; a problem has been told before. */
-function emailOf(text: string): Email {
+/** An address in both its forms. Fails with `validation_failed`. */
+export function emailOf(text: string, path = "email"): Email {
   const email = parseEmail(text);
-  return "problem" in email
-    ? fail("validation_failed", { errors: [{ path: "email", message: email.problem }] })
-    : email;
+  return "problem" in email ? fail("validation_failed", { errors: [{ path, message: email.problem }] }) : email;
 }
 
 /** Checks what was given, all of it at once. */
@@ -117,13 +122,18 @@ function parseIdentity(input: MemberChange): Identity {
   return identity;
 }
 
-async function checkPasswordOf(core: Core, password: string, identity: Identity, path = "password"): Promise<void> {
+export async function checkPasswordOf(
+  core: Core,
+  password: string,
+  identity: Identity,
+  path = "password",
+): Promise<void> {
   const words = [identity.email, identity.username, identity.fullName];
   await checkPassword(password, { minLength: core.settings.PASSWORD_MIN_LENGTH, words, path });
 }
 
 /** Which of the two unique names it was that another user has. */
-async function failTaken(tx: Tx, identity: Identity, except?: string): Promise<never> {
+export async function failTaken(tx: Tx, identity: Identity, except?: string): Promise<never> {
   const holder = identity.emailKey ? await tx.users.byEmailKey(identity.emailKey) : undefined;
   return fail(holder && holder.id !== except ? "email_taken" : "username_taken");
 }
@@ -183,56 +193,10 @@ export async function updateUser(core: Core, by: Actor, id: string, change: Memb
       ...(emailVerifiedAt !== undefined && { emailVerifiedAt }),
       updatedAt: now,
     });
+    if (moved) await tx.challenges.spendAll(id);
     await record(core, tx, by, { action: "user.updated", userId: id, particulars: { members } });
     return await member(tx, id);
   });
-}
-
-/** Changes one's own password. Every other session ends; the one that asked lives on. */
-export async function changePassword(core: Core, by: UserActor, current: string, next: string): Promise<void> {
-  const user = (await core.store.users.byId(by.userId)) ?? fail("unauthenticated");
-  await provePassword(core, by, user, current, "current_password");
-  await checkPasswordOf(core, next, user, "new_password");
-  const passwordHash = await hashPassword(core, user.id, next);
-  await core.store.write(async (tx) => {
-    const replaced = await tx.users.replacePassword(user.id, user.passwordHash, passwordHash, core.clock.now());
-    if (!replaced) return fail("invalid_credentials", { detail: "The password was changed a moment ago." });
-    // From here on nobody else can move the epoch: whoever was signed out before this stays signed out.
-    const fresh = await tx.users.byId(user.id);
-    if (fresh?.epoch !== by.session.epoch) return fail("unauthenticated");
-    await record(core, tx, by, { action: "user.password_changed", userId: user.id });
-    return await tx.sessions.adoptEpoch(by.session.id, await endAllSessions(core, tx, by, user.id));
-  });
-}
-
-/** Sets anybody's password, for operators. Every session of the user ends; answers how many were alive. */
-export async function setPassword(core: Core, by: Actor, id: string, password: string): Promise<number> {
-  const { user } = await getUser(core, id);
-  await checkPasswordOf(core, password, user);
-  const passwordHash = await hashPassword(core, id, password);
-  return await core.store.write(async (tx) => {
-    const now = core.clock.now();
-    if (!(await tx.users.update(id, { passwordHash, updatedAt: now }))) return fail("not_found");
-    const alive = await tx.sessions.ofUser(id, now);
-    await record(core, tx, by, { action: "user.password_changed", userId: id });
-    await endAllSessions(core, tx, by, id);
-    return alive.length;
-  });
-}
-
-/** Fails with `invalid_credentials` where the password is not the user's, with `rate_limited` where too many were tried before. */
-async function provePassword(core: Core, by: UserActor, user: User, password: string, path: string): Promise<void> {
-  const { right, reserved } = await tryPassword(core, by, { user, identifier: user.emailKey }, password);
-  if (right) return await giveBackNow(core, reserved);
-  await core.store.write((tx) =>
-    record(core, tx, by, {
-      action: "login.failed",
-      userId: user.id,
-      sessionId: by.session.id,
-      reason: "wrong-password",
-    }),
-  );
-  return fail("invalid_credentials", { detail: `\`${path}\` is not the password of this account.` });
 }
 
 /** Deletes one's own account. Fails with `last_admin`, `invalid_credentials`. */
@@ -248,7 +212,10 @@ export async function deleteUser(core: Core, by: Actor, id: string): Promise<voi
     await keepAnAdmin(tx, id);
     // Whoever signs in as this user meanwhile waits here, so that no session begins that nobody ends.
     await tx.users.advanceEpoch(id);
-    if (!(await tx.users.delete(id))) return fail("not_found");
+    const user = await tx.users.byId(id);
+    if (!user || !(await tx.users.delete(id))) return fail("not_found");
+    const days = Math.ceil(core.settings.TOMBSTONE_TTL / 86_400_000);
+    await queueMail(core, tx, addresseeOf(user), "account-deleted", { days });
     return await record(core, tx, by, { action: "user.deleted", userId: id });
   });
 }
@@ -258,6 +225,8 @@ export async function disableUser(core: Core, by: Actor, id: string): Promise<Me
   return await core.store.write(async (tx) => {
     await keepAnAdmin(tx, id);
     if (await tx.users.disable(id, core.clock.now())) {
+      // Nor does any link that is under way count, once the user may sign in again.
+      await tx.challenges.spendAll(id);
       await record(core, tx, by, { action: "user.disabled", userId: id });
       await endAllSessions(core, tx, by, id);
     }

@@ -1,10 +1,12 @@
 import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
+import { addressRoutes } from "./addresses.ts";
 import { authRoutes } from "./auth.ts";
 import { strictBody } from "./body.ts";
 import { docs } from "./docs.ts";
 import { edge } from "./edge.ts";
 import { healthRoutes, type Surroundings } from "./health.ts";
+import { newPasswordRoutes } from "./new-passwords.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { userRoutes } from "./users.ts";
 import { wellKnownRoutes } from "./well-known.ts";
@@ -28,6 +30,8 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
     .use(healthRoutes(about))
     .use(wellKnownRoutes(core))
     .use(authRoutes(core))
+    .use(addressRoutes(core))
+    .use(newPasswordRoutes(core))
     .use(userRoutes(core))
     .use(sessionRoutes(core))
     .use(docs({ version: about.version, settings: core.settings }));

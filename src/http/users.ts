@@ -1,6 +1,7 @@
 import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
-import { changePassword, deleteOwnAccount, type ProfileChange, updateUser } from "../core/users.ts";
+import { changePassword } from "../core/new-passwords.ts";
+import { deleteOwnAccount, type ProfileChange, updateUser } from "../core/users.ts";
 import { userView } from "../core/views.ts";
 import { credentialCookies } from "./cookies.ts";
 import { guards } from "./guards.ts";

@@ -3,6 +3,7 @@ import { anonymous } from "../../src/core/actors.ts";
 import type { Core, SessionCache } from "../../src/core/core.ts";
 import { forgetting } from "../../src/core/forgetting.ts";
 import { login, signOut } from "../../src/core/login.ts";
+import { changePassword, setPassword } from "../../src/core/new-passwords.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { grantRole, revokeRole } from "../../src/core/roles.ts";
 import {
@@ -12,16 +13,7 @@ import {
   revokeSessions,
   signOutEverywhere,
 } from "../../src/core/sessions.ts";
-import {
-  changePassword,
-  deleteOwnAccount,
-  deleteUser,
-  disableUser,
-  enableUser,
-  seedAdmin,
-  setPassword,
-  updateUser,
-} from "../../src/core/users.ts";
+import { deleteOwnAccount, deleteUser, disableUser, enableUser, seedAdmin, updateUser } from "../../src/core/users.ts";
 import {
   codeOf,
   firefox,

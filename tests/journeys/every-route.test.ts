@@ -25,6 +25,10 @@ const open = [
   "POST /api/v1/auth/login-form",
   "POST /api/v1/auth/refresh",
   "POST /api/v1/auth/logout",
+  "POST /api/v1/auth/verify-email",
+  "POST /api/v1/auth/verify-email/resend",
+  "POST /api/v1/auth/forgot-password",
+  "POST /api/v1/auth/reset-password",
 ];
 const closed = routes.filter(({ name }) => !open.includes(name));
 const named = (all: readonly Route[]) => all.map((route) => [route.name, route] as const);
