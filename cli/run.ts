@@ -23,7 +23,7 @@ export const commands: Tree = {
   db: { summary: "the whole database: copy", load: () => import("./db.ts") },
   admin: { summary: "who administers: seed, list, grant, revoke", load: () => import("./admin.ts") },
   user: {
-    summary: "the people: list, get, create, update, disable, enable, delete, set-password",
+    summary: "the people: list, get, create, update, disable, enable, delete, set-password, send-reset, verify-email",
     load: () => import("./users.ts"),
   },
   session: { summary: "who is signed in: list, get, revoke", load: () => import("./sessions.ts") },

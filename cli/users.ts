@@ -1,5 +1,6 @@
 import type { Core } from "../src/core/core.ts";
 import { DomainError, fail, type InputError } from "../src/core/errors.ts";
+import { setPassword } from "../src/core/new-passwords.ts";
 import { listSessions } from "../src/core/sessions.ts";
 import {
   createUser,
@@ -10,7 +11,6 @@ import {
   type Member,
   type MemberChange,
   pagesOfUsers,
-  setPassword,
   updateUser,
 } from "../src/core/users.ts";
 import { userView } from "../src/core/views.ts";
@@ -20,6 +20,7 @@ import { command, group } from "./command.ts";
 import type { Desk } from "./desk.ts";
 import { choice, number, positional, text, toggle } from "./options.ts";
 import { secretArgs } from "./secret.ts";
+import { sendReset, verifyEmail } from "./user-mails.ts";
 
 const viewOf = ({ user, roles }: Member) => userView(user, roles);
 const columns = ["id", "email", "username", "roles", "is_active", "last_login_at"] as const;
@@ -210,7 +211,18 @@ const password = command({
 
 export default group({
   description: "The people.",
-  verbs: { list, get, create, update, disable, enable, delete: remove, "set-password": password },
+  verbs: {
+    list,
+    get,
+    create,
+    update,
+    disable,
+    enable,
+    delete: remove,
+    "set-password": password,
+    "send-reset": sendReset,
+    "verify-email": verifyEmail,
+  },
 });
 
 /** Everybody who is named, once. Fails before anything is done where somebody is unknown. */
