@@ -18,10 +18,9 @@ export async function sendVerification(core: Core, tx: Tx, user: User): Promise<
   return issued;
 }
 
-/** Tells the owner of an address that somebody wanted to have an account with it: there is one. */
-export async function tellOfAccount(core: Core, tx: Tx, owner: User): Promise<void> {
-  // Without a token: the page asks for the address, and sends a link to whoever has it.
-  await queueMail(core, tx, addresseeOf(owner), "account-exists", { link: core.settings.RESET_PASSWORD_PAGE });
+/** Tells the owner of an address that somebody wanted to have an account with it: there is one, and a link to a new password. */
+export async function tellOfAccount(core: Core, tx: Tx, owner: User, link: string): Promise<void> {
+  await queueMail(core, tx, addresseeOf(owner), "account-exists", { link });
 }
 
 /** Asks for another link. Nobody learns whether there is such an address, or whether it is verified. */
@@ -86,7 +85,8 @@ export async function requestEmailChange(core: Core, by: UserActor, address: str
     if (current?.passwordHash !== user.passwordHash || current.epoch !== by.session.epoch) fail("unauthenticated");
     const holder = await tx.users.byEmailKey(next.emailKey);
     const { facts } = await issueChallenge(core, tx, user.id, "change-email", next);
-    if (holder) await tellOfAccount(core, tx, holder);
+    // Without a token, which would be one statement more: the page then asks for the address.
+    if (holder) await tellOfAccount(core, tx, holder, core.settings.RESET_PASSWORD_PAGE);
     else await queueMail(core, tx, { ...addresseeOf(user), email: next.email }, "confirm-email", facts);
     await queueMail(core, tx, addresseeOf(user), "email-change-requested", { new_email: next.email });
     await record(core, tx, by, { action: "user.email_change_requested", userId: user.id });

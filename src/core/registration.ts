@@ -1,6 +1,7 @@
 import type { Actor } from "./actors.ts";
 import { sendVerification, tellOfAccount } from "./addresses.ts";
 import { record } from "./audit.ts";
+import { issueChallenge } from "./challenges.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { reserveMail } from "./tries.ts";
@@ -9,7 +10,8 @@ import { draftMember, failTaken, insertMember, type Member, type Registration } 
 /**
  * Signs a new person up, and sends what proves the address. Fails with `email_taken`, `username_taken`,
  * `weak_password`, `validation_failed`. Where an address must be verified before sign-in, nobody learns from the
- * answer whether it is taken: then its owner is told, and `rate_limited` keeps the owner from being told too often.
+ * answer whether it is taken, nor from the time it takes: its owner is told by as many statements as make a new user.
+ * `rate_limited` keeps the owner from being told too often.
  */
 export async function register(core: Core, by: Actor, input: Registration): Promise<Member> {
   const { email, password, username, fullName } = input;
@@ -28,8 +30,9 @@ export async function register(core: Core, by: Actor, input: Registration): Prom
     }
     const owner = await tx.users.byEmailKey(user.emailKey);
     if (!hidesTaken || !owner) return await failTaken(tx, user);
-    await tellOfAccount(core, tx, owner);
     await record(core, tx, by, { action: "user.registered_again", userId: owner.id });
+    const { facts } = await issueChallenge(core, tx, owner.id, "reset-password", owner);
+    await tellOfAccount(core, tx, owner, facts.link);
     return draft;
   });
 }

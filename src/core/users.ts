@@ -36,9 +36,12 @@ export type MemberChange = ProfileChange & { readonly email?: string; readonly e
 /** Makes a user as an operator wants it. One without a password cannot sign in with one until it is set. */
 export async function createUser(core: Core, by: Actor, input: NewMember): Promise<Member> {
   const draft = await draftMember(core, input);
-  return await core.store.write(
-    async (tx) => (await insertMember(core, tx, by, draft, "user.created")) ?? (await failTaken(tx, draft.user)),
-  );
+  return await core.store.write(async (tx) => {
+    const known = await tx.roles.names();
+    const unknown = draft.roles.find((role) => !known.includes(role));
+    if (unknown) fail("not_found", { detail: `There is no role ${unknown}; there are ${known.join(", ")}.` });
+    return (await insertMember(core, tx, by, draft, "user.created")) ?? (await failTaken(tx, draft.user));
+  });
 }
 
 /** Checks what is wanted of a new user, and hashes the password: all that is to be done before anything is written. */
@@ -69,7 +72,7 @@ export async function draftMember(core: Core, input: NewMember): Promise<Member>
   return { user, roles: [...new Set(input.roles ?? [defaultRole])].toSorted() };
 }
 
-/** `undefined` where the address or the user name is taken: the unique indexes decide, in any race. */
+/** Its roles are there. `undefined` where the address or the user name is taken: the unique indexes decide, in any race. */
 export async function insertMember(
   core: Core,
   tx: Tx,
@@ -79,12 +82,7 @@ export async function insertMember(
 ): Promise<Member | undefined> {
   const { user, roles } = draft;
   if (!(await tx.users.insert(user))) return undefined;
-  const known = await tx.roles.names();
-  for (const role of roles) {
-    if (!known.includes(role))
-      fail("not_found", { detail: `There is no role ${role}; there are ${known.join(", ")}.` });
-    await tx.users.grantRole(user.id, role, user.createdAt);
-  }
+  for (const role of roles) await tx.users.grantRole(user.id, role, user.createdAt);
   await record(core, tx, by, { action, userId: user.id });
   return draft;
 }

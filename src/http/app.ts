@@ -7,6 +7,7 @@ import { docs } from "./docs.ts";
 import { edge } from "./edge.ts";
 import { healthRoutes, type Surroundings } from "./health.ts";
 import { newPasswordRoutes } from "./new-passwords.ts";
+import { pages } from "./pages.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { userRoutes } from "./users.ts";
 import { wellKnownRoutes } from "./well-known.ts";
@@ -34,4 +35,5 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
     .use(newPasswordRoutes(core))
     .use(userRoutes(core))
     .use(sessionRoutes(core))
+    .use(pages(core.settings))
     .use(docs({ version: about.version, settings: core.settings }));
