@@ -24,7 +24,7 @@ export const commands: Tree = {
   admin: { summary: "who administers: seed, list, grant, revoke", load: () => import("./admin.ts") },
   user: {
     summary:
-      "the people: list, get, create, update, disable, enable, delete, restore, set-password, role, import, export",
+      "the people: list, get, create, update, disable, enable, delete, restore, set-password, send-reset, verify-email, role, import, export",
     load: () => import("./users.ts"),
   },
   role: {

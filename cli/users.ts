@@ -1,5 +1,6 @@
 import type { Core } from "../src/core/core.ts";
 import { DomainError, fail, type InputError } from "../src/core/errors.ts";
+import { setPassword } from "../src/core/new-passwords.ts";
 import { listSessions } from "../src/core/sessions.ts";
 import { pagesOfUsers, type UserQuery, userSorts } from "../src/core/user-lists.ts";
 import {
@@ -10,7 +11,6 @@ import {
   findUser,
   type Member,
   type MemberChange,
-  setPassword,
   updateUser,
 } from "../src/core/users.ts";
 import { userView } from "../src/core/views.ts";
@@ -23,6 +23,7 @@ import { profileJson, readProfile } from "./profile-json.ts";
 import { secretArgs } from "./secret.ts";
 import exportCommand from "./user-export.ts";
 import importCommand from "./user-import.ts";
+import { sendReset, verifyEmail } from "./user-mails.ts";
 import { role } from "./user-roles.ts";
 
 const viewOf = ({ user, roles }: Member) => userView(user, roles);
@@ -255,6 +256,8 @@ export default group({
     delete: remove,
     restore,
     "set-password": password,
+    "send-reset": sendReset,
+    "verify-email": verifyEmail,
     role,
     import: importCommand,
     export: exportCommand,

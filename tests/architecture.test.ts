@@ -61,7 +61,16 @@ const rows: Readonly<Record<string, Row>> = {
   "src/http/": {
     ours: ["src/http/", "src/core/"],
     types: ["src/store/tables.ts", "src/config.ts"],
-    packages: ["elysia", "@elysiajs/swagger", "swagger-ui-dist", "node:net", "node:fs", "node:path", "openapi-types"],
+    packages: [
+      "elysia",
+      "@elysiajs/swagger",
+      "swagger-ui-dist",
+      "node:crypto",
+      "node:net",
+      "node:fs",
+      "node:path",
+      "openapi-types",
+    ],
   },
   "src/open.ts": {
     ours: ["src/config.ts", "src/open/", "src/core/", "src/store/", "src/adapters/"],

@@ -1,9 +1,16 @@
 import type { Tx } from "../store/store.ts";
-import { issueChallenge, linkWith } from "./challenges.ts";
+import { job } from "./actors.ts";
+import { type Action, record } from "./audit.ts";
+import { issueChallenge } from "./challenges.ts";
 import type { Core } from "./core.ts";
 import { type Addressee, type AskedKind, addresseeOf, type MailFacts } from "./mail.ts";
 
 export type Settled = { readonly to: Addressee; readonly facts: MailFacts[AskedKind] };
+
+const actions = {
+  "reset-password": "user.password_reset_requested",
+  "verify-email": "user.email_verification_requested",
+} as const satisfies Record<AskedKind, Action>;
 
 /**
  * What becomes of a mail that somebody asked for, when its turn has come: `undefined` where nobody has the
@@ -13,8 +20,8 @@ export async function settleAsked(core: Core, tx: Tx, kind: AskedKind, emailKey:
   const user = await tx.users.byEmailKey(emailKey);
   if (!user || user.disabledAt !== null) return undefined;
   if (kind === "verify-email" && user.emailVerifiedAt !== null) return undefined;
-  const page = core.settings[kind === "verify-email" ? "VERIFY_EMAIL_PAGE" : "RESET_PASSWORD_PAGE"];
-  const issued = await issueChallenge(core, tx, user.id, kind, user);
-  const minutes = Math.round((issued.expiresAt.getTime() - core.clock.now().getTime()) / 60_000);
-  return { to: addresseeOf(user), facts: { link: linkWith(page, issued), minutes } };
+  const { facts } = await issueChallenge(core, tx, user.id, kind, user);
+  // Only now is it known whose account it is; which address asked for it is in the log of requests.
+  await record(core, tx, job("mail"), { action: actions[kind], userId: user.id });
+  return { to: addresseeOf(user), facts };
 }

@@ -5,6 +5,7 @@ import type { Core } from "./core.ts";
 /** Everything that leaves a trace. */
 export type Action =
   | "user.registered"
+  | "user.registered_again"
   | "user.created"
   | "user.updated"
   | "user.disabled"
@@ -12,6 +13,7 @@ export type Action =
   | "user.deleted"
   | "user.restored"
   | "user.purged"
+  | "user.email_verification_requested"
   | "user.email_verified"
   | "user.email_change_requested"
   | "user.email_changed"

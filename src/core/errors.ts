@@ -107,6 +107,11 @@ export const catalogue = {
     detail: "Sign in with this address, or use another one.",
   },
   username_taken: { kind: "conflict", title: "The user name is taken", detail: "Choose another user name." },
+  user_disabled: {
+    kind: "conflict",
+    title: "The user is disabled",
+    detail: "Let the user sign in again first, with `authctl user enable USER`.",
+  },
   role_exists: {
     kind: "conflict",
     title: "There is a role of this name",

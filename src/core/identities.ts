@@ -16,12 +16,10 @@ export type Identity = Pick<
   "email" | "emailKey" | "username" | "usernameKey" | "fullName" | "fullNameKey" | "locale"
 >;
 
-/** An address in both its forms; a problem has been told before. */
-export function emailOf(text: string): Email {
+/** An address in both its forms. Fails with `validation_failed`. */
+export function emailOf(text: string, path = "email"): Email {
   const email = parseEmail(text);
-  return "problem" in email
-    ? fail("validation_failed", { errors: [{ path: "email", message: email.problem }] })
-    : email;
+  return "problem" in email ? fail("validation_failed", { errors: [{ path, message: email.problem }] }) : email;
 }
 
 /** Checks what was given, all of it at once. */

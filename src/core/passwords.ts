@@ -1,5 +1,6 @@
 import type { User } from "../store/tables.ts";
-import type { Actor } from "./actors.ts";
+import type { Actor, UserActor } from "./actors.ts";
+import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { newestVersion, open, seal, sealedBy } from "./secrets.ts";
@@ -33,6 +34,27 @@ export async function tryPassword(core: Core, by: Actor, subject: Subject, passw
     await giveBackNow(core, reserved);
     throw error;
   }
+}
+
+/** Fails with `invalid_credentials` where the password is not the user's, with `rate_limited` where too many were tried before. */
+export async function provePassword(
+  core: Core,
+  by: UserActor,
+  user: User,
+  password: string,
+  path: string,
+): Promise<void> {
+  const { right, reserved } = await tryPassword(core, by, { user, identifier: user.emailKey }, password);
+  if (right) return await giveBackNow(core, reserved);
+  await core.store.write((tx) =>
+    record(core, tx, by, {
+      action: "login.failed",
+      userId: user.id,
+      sessionId: by.session.id,
+      reason: "wrong-password",
+    }),
+  );
+  return fail("invalid_credentials", { detail: `\`${path}\` is not the password of this account.` });
 }
 
 async function verifyPassword(core: Core, user: User | undefined, password: string): Promise<boolean> {

@@ -6,13 +6,13 @@ import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { identifierKey } from "./identifiers.ts";
 import { emailOf, type Identity, type Named, parseIdentity } from "./identities.ts";
+import { addresseeOf, queueMail } from "./mail.ts";
 import { checkPassword } from "./password-policy.ts";
-import { hashPassword, tryPassword } from "./passwords.ts";
+import { hashPassword, provePassword } from "./passwords.ts";
 import { editedProfile, type ProfileEdit } from "./profiles.ts";
 import { defaultRole, keepAnAdmin, requireAuthorityOver, requireAuthorityToGive } from "./roles.ts";
 import { endAllSessions } from "./sessions.ts";
 import { bury } from "./tombstones.ts";
-import { giveBackNow } from "./tries.ts";
 
 /** A user with the names of the roles: what both doors show. */
 export type Member = { readonly user: User; readonly roles: readonly string[] };
@@ -38,75 +38,79 @@ export type MemberChange = Named & {
   readonly emailVerified?: boolean;
 };
 
-/** Signs a new person up. Fails with `email_taken`, `username_taken`, `weak_password`, `validation_failed`. */
-export async function register(core: Core, by: Actor, input: Registration): Promise<Member> {
-  const { email, password, username, fullName, locale, profile } = input;
-  return await createMember(
-    core,
-    by,
-    {
-      email,
-      password,
-      username: username ?? null,
-      fullName: fullName ?? null,
-      locale: locale ?? null,
-      ...(profile && { profile }),
-    },
-    "user.registered",
-  );
-}
-
 /**
  * Makes a user as an operator wants it. One without a password cannot sign in with one until it is set. Fails with
  * `forbidden` where the roles permit what the actor may not do.
  */
 export async function createUser(core: Core, by: Actor, input: NewMember): Promise<Member> {
-  return await createMember(core, by, input, "user.created");
+  const draft = await draftMember(core, input, { own: false });
+  return await core.store.write(async (tx) => {
+    await requireAuthorityToGive(core, tx, by, draft.roles);
+    return (await insertMember(core, tx, by, draft, "user.created")) ?? (await failTaken(tx, draft.user));
+  });
 }
 
-async function createMember(
-  core: Core,
-  by: Actor,
-  input: NewMember,
-  action: "user.registered" | "user.created",
-): Promise<Member> {
+/**
+ * Checks what is wanted of a new user, and hashes the password: all that is to be done before anything is written.
+ * Whoever makes an `own` account may not say everything of it.
+ */
+export async function draftMember(core: Core, input: NewMember, { own }: { readonly own: boolean }): Promise<Member> {
   const identity = { ...parseIdentity(input), ...emailOf(input.email) };
-  const own = action === "user.registered";
   const profile =
     input.profile && editedProfile(core.profileForm, null, { how: "replace", members: input.profile }, { own });
   if (input.password !== undefined) await checkPasswordOf(core, input.password, identity);
   const id = core.random.id(core.clock.now());
   const passwordHash = input.password === undefined ? null : await hashPassword(core, id, input.password);
   const now = core.clock.now();
-  const roles = new Set(input.roles ?? [defaultRole]);
-  return await core.store.write(async (tx) => {
-    // Whoever registers gets what everybody gets, and needs nobody's leave.
-    if (action === "user.created") await requireAuthorityToGive(core, tx, by, [...roles]);
-    const inserted = await tx.users.insert({
-      id,
-      ...identity,
-      profile: profile ?? null,
-      emailVerifiedAt: input.emailVerified ? now : null,
-      passwordHash,
-      disabledAt: input.active === false ? now : null,
-      createdAt: now,
-      updatedAt: now,
-    });
-    if (!inserted) return await failTaken(tx, identity);
-    for (const role of roles) await tx.users.grantRole(id, role, now);
-    await record(core, tx, by, { action, userId: id });
-    return await memberOf(tx, id);
-  });
+  const user: User = {
+    id,
+    username: null,
+    usernameKey: null,
+    fullName: null,
+    fullNameKey: null,
+    locale: null,
+    ...identity,
+    emailVerifiedAt: input.emailVerified ? now : null,
+    profile: profile ?? null,
+    passwordHash,
+    disabledAt: input.active === false ? now : null,
+    createdAt: now,
+    updatedAt: now,
+    lastLoginAt: null,
+    epoch: 0,
+    revision: 0,
+  };
+  return { user, roles: [...new Set(input.roles ?? [defaultRole])].toSorted() };
 }
 
-async function checkPasswordOf(core: Core, password: string, identity: Identity, path = "password"): Promise<void> {
+/** Its roles are there. `undefined` where the address or the user name is taken: the unique indexes decide, in any race. */
+export async function insertMember(
+  core: Core,
+  tx: Tx,
+  by: Actor,
+  draft: Member,
+  action: "user.registered" | "user.created",
+): Promise<Member | undefined> {
+  const { user, roles } = draft;
+  if (!(await tx.users.insert(user))) return undefined;
+  for (const role of roles) await tx.users.grantRole(user.id, role, user.createdAt);
+  await record(core, tx, by, { action, userId: user.id });
+  return draft;
+}
+
+export async function checkPasswordOf(
+  core: Core,
+  password: string,
+  identity: Identity,
+  path = "password",
+): Promise<void> {
   const words = [identity.email, identity.username, identity.fullName];
   const { PASSWORD_MIN_LENGTH: minLength, PASSWORD_REFUSE_VARIANTS } = core.settings;
   await checkPassword(password, { minLength, words, path, exact: !PASSWORD_REFUSE_VARIANTS });
 }
 
 /** Which of the two unique names it was that another user has. */
-async function failTaken(tx: Tx, identity: Identity, except?: string): Promise<never> {
+export async function failTaken(tx: Tx, identity: Identity, except?: string): Promise<never> {
   const holder = identity.emailKey ? await tx.users.byEmailKey(identity.emailKey) : undefined;
   return fail(holder && holder.id !== except ? "email_taken" : "username_taken");
 }
@@ -180,9 +184,9 @@ async function changeMember(
   const identity = parseIdentity(change);
   return await core.store.write(async (tx) => {
     const now = core.clock.now();
+    await requireAuthorityOver(core, tx, by, id);
     if (change.active === false) await keepAnAdmin(tx, id);
     const before = await claimUser(tx, id, expected);
-    await requireAuthorityOver(core, tx, by, id);
     for (const holder of [
       identity.emailKey && (await tx.users.byEmailKey(identity.emailKey)),
       identity.usernameKey && (await tx.users.byUsernameKey(identity.usernameKey)),
@@ -202,8 +206,8 @@ async function changeMember(
       ...(toggled && { disabledAt: active ? null : now }),
       updatedAt: now,
     });
-    // What was sent to the old address proves nothing any more.
-    if (moved) await tx.challenges.spendAll(id);
+    // What was sent to the old address proves nothing any more, nor does what was sent to whoever is disabled.
+    if (moved || (toggled && !active)) await tx.challenges.spendAll(id);
     const members = Object.keys(rest).toSorted().join(" ");
     if (members !== "" || !toggled) {
       await record(core, tx, by, { action: "user.updated", userId: id, particulars: { members } });
@@ -212,54 +216,6 @@ async function changeMember(
     if (toggled && !active) await endAllSessions(core, tx, by, id);
     return await memberOf(tx, id);
   });
-}
-
-/** Changes one's own password. Every other session ends; the one that asked lives on. */
-export async function changePassword(core: Core, by: UserActor, current: string, next: string): Promise<void> {
-  const user = (await core.store.users.byId(by.userId)) ?? fail("unauthenticated");
-  await provePassword(core, by, user, current, "current_password");
-  await checkPasswordOf(core, next, user, "new_password");
-  const passwordHash = await hashPassword(core, user.id, next);
-  await core.store.write(async (tx) => {
-    const replaced = await tx.users.replacePassword(user.id, user.passwordHash, passwordHash, core.clock.now());
-    if (!replaced) return fail("invalid_credentials", { detail: "The password was changed a moment ago." });
-    // From here on nobody else can move the epoch: whoever was signed out before this stays signed out.
-    const fresh = await tx.users.byId(user.id);
-    if (fresh?.epoch !== by.session.epoch) return fail("unauthenticated");
-    await record(core, tx, by, { action: "user.password_changed", userId: user.id });
-    return await tx.sessions.adoptEpoch(by.session.id, await endAllSessions(core, tx, by, user.id));
-  });
-}
-
-/** Sets anybody's password, for operators. Every session of the user ends; answers how many were alive. */
-export async function setPassword(core: Core, by: Actor, id: string, password: string): Promise<number> {
-  const { user } = await getUser(core, id);
-  await checkPasswordOf(core, password, user);
-  const passwordHash = await hashPassword(core, id, password);
-  return await core.store.write(async (tx) => {
-    const now = core.clock.now();
-    if (!(await tx.users.update(id, { passwordHash, updatedAt: now }))) return fail("not_found");
-    await requireAuthorityOver(core, tx, by, id);
-    const alive = await tx.sessions.ofUser(id, now);
-    await record(core, tx, by, { action: "user.password_changed", userId: id });
-    await endAllSessions(core, tx, by, id);
-    return alive.length;
-  });
-}
-
-/** Fails with `invalid_credentials` where the password is not the user's, with `rate_limited` where too many were tried before. */
-async function provePassword(core: Core, by: UserActor, user: User, password: string, path: string): Promise<void> {
-  const { right, reserved } = await tryPassword(core, by, { user, identifier: user.emailKey }, password);
-  if (right) return await giveBackNow(core, reserved);
-  await core.store.write((tx) =>
-    record(core, tx, by, {
-      action: "login.failed",
-      userId: user.id,
-      sessionId: by.session.id,
-      reason: "wrong-password",
-    }),
-  );
-  return fail("invalid_credentials", { detail: `\`${path}\` is not the password of this account.` });
 }
 
 /** Deletes one's own account. Fails with `last_admin`, `invalid_credentials`, `precondition_failed`. */
@@ -280,24 +236,28 @@ export async function deleteOwnAccount(
  */
 export async function deleteUser(core: Core, by: Actor, id: string, { expected }: Condition = {}): Promise<void> {
   await core.store.write(async (tx) => {
+    await requireAuthorityOver(core, tx, by, id);
     await keepAnAdmin(tx, id);
     // Whoever signs in as this user meanwhile waits here, so that no session begins that nobody ends.
     const user = await claimUser(tx, id, expected);
-    await requireAuthorityOver(core, tx, by, id);
     const roles = await tx.users.rolesOf(id);
     await tx.users.delete(id);
     await record(core, tx, by, { action: "user.deleted", userId: id });
     await bury(core, tx, user, roles);
+    const days = Math.ceil(core.settings.TOMBSTONE_TTL / 86_400_000);
+    await queueMail(core, tx, addresseeOf(user), "account-deleted", { days });
   });
 }
 
 /** Keeps a user from signing in, and ends every session. Nothing happens where that is so already. Fails with `last_admin`, `forbidden`. */
 export async function disableUser(core: Core, by: Actor, id: string): Promise<Member & { readonly changed: boolean }> {
   return await core.store.write(async (tx) => {
+    await requireAuthorityOver(core, tx, by, id);
     await keepAnAdmin(tx, id);
     const changed = await tx.users.disable(id, core.clock.now());
-    await requireAuthorityOver(core, tx, by, id);
     if (changed) {
+      // Nor does any link that is under way count, once the user may sign in again.
+      await tx.challenges.spendAll(id);
       await record(core, tx, by, { action: "user.disabled", userId: id });
       await endAllSessions(core, tx, by, id);
     }
@@ -308,8 +268,8 @@ export async function disableUser(core: Core, by: Actor, id: string): Promise<Me
 /** Lets a user sign in again. Nothing happens where that is so already. Fails with `forbidden`. */
 export async function enableUser(core: Core, by: Actor, id: string): Promise<Member> {
   return await core.store.write(async (tx) => {
-    const enabled = await tx.users.enable(id, core.clock.now());
     await requireAuthorityOver(core, tx, by, id);
+    const enabled = await tx.users.enable(id, core.clock.now());
     if (enabled) await record(core, tx, by, { action: "user.enabled", userId: id });
     return await memberOf(tx, id);
   });

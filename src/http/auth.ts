@@ -5,8 +5,8 @@ import type { Credentials } from "../core/credentials.ts";
 import { fail } from "../core/errors.ts";
 import { login, signOut } from "../core/login.ts";
 import { refresh } from "../core/refresh-tokens.ts";
+import { register } from "../core/registration.ts";
 import { signOutEverywhere } from "../core/sessions.ts";
-import { register } from "../core/users.ts";
 import { credentialsView } from "../core/views.ts";
 import { credentialCookies } from "./cookies.ts";
 import { visitOf } from "./edge.ts";
@@ -47,6 +47,8 @@ export const authRoutes = (core: Core) => {
         detail: describe("Sign up", {
           tag: "auth",
           security: [],
+          details:
+            "Where addresses must be verified, the answer is the same whether the address is taken or not; its owner is told.",
           ok: { 201: schemas.userView },
           errors: ["email_taken", "username_taken", "weak_password", "overloaded", "unavailable"],
         }),
@@ -72,7 +74,7 @@ export const authRoutes = (core: Core) => {
           tag: "auth",
           security: [],
           ok: { 200: schemas.credentialsView },
-          errors: ["invalid_credentials", "csrf_rejected", "overloaded", "unavailable"],
+          errors: ["invalid_credentials", "email_not_verified", "csrf_rejected", "overloaded", "unavailable"],
         }),
       },
     )
@@ -95,7 +97,7 @@ export const authRoutes = (core: Core) => {
           security: [],
           details: "The password form of OAuth 2.0 (RFC 6749, section 4.3), for tools that know it.",
           ok: { 200: schemas.credentialsView },
-          errors: ["invalid_credentials", "overloaded", "unavailable"],
+          errors: ["invalid_credentials", "email_not_verified", "overloaded", "unavailable"],
         }),
       },
     )

@@ -80,6 +80,11 @@ export const idsBody = t.Object({ ids: t.Array(t.String({ maxLength: 128 }), { m
 export const passwordChangeBody = t.Object({ current_password: password, new_password: password });
 export const passwordProofBody = t.Object({ password });
 
+export const tokenBody = t.Object({ token });
+export const emailBody = t.Object({ email });
+export const passwordResetBody = t.Object({ token, password });
+export const emailChangeBody = t.Object({ new_email: email, password });
+
 /** An unknown form of id is as unknown as an unknown id, so it is not refused by its form. */
 export const idParams = t.Object({ id: t.String({ maxLength: 128 }) });
 

@@ -1,13 +1,7 @@
 import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
-import {
-  changePassword,
-  deleteOwnAccount,
-  type Member,
-  type MemberChange,
-  type OwnChange,
-  updateOwnAccount,
-} from "../core/users.ts";
+import { changePassword } from "../core/new-passwords.ts";
+import { deleteOwnAccount, type Member, type MemberChange, type OwnChange, updateOwnAccount } from "../core/users.ts";
 import { userView } from "../core/views.ts";
 import type { Account } from "../store/tables.ts";
 import { credentialCookies } from "./cookies.ts";

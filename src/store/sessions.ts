@@ -108,6 +108,23 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
           .innerJoin(userRoles, eq(userRoles.userId, sessions.userId))
           .where(and(eq(userRoles.role, role), isNull(sessions.revokedAt), gt(sessions.idleExpiresAt, at)))
       ).map((row) => row.id),
+    /** Whether any session of the user that is stored, dead or alive, is of such a device. */
+    hasDevice: async (userId: string, device: Pick<Session, "browser" | "os" | "clientKind">): Promise<boolean> => {
+      const { browser, os, clientKind } = device;
+      const [one] = await db
+        .select({ id: sessions.id })
+        .from(sessions)
+        .where(
+          and(
+            eq(sessions.userId, userId),
+            browser === null ? isNull(sessions.browser) : eq(sessions.browser, browser),
+            os === null ? isNull(sessions.os) : eq(sessions.os, os),
+            eq(sessions.clientKind, clientKind),
+          ),
+        )
+        .limit(1);
+      return one !== undefined;
+    },
     count: async (filter: SessionFilter): Promise<{ sessions: number; users: number }> => {
       const [row] = await db
         .select({ sessions: count(), users: sql<number>`count(distinct ${sessions.userId})`.mapWith(Number) })

@@ -5,8 +5,9 @@ import { seedAdmin } from "../../src/core/admins.ts";
 import { DomainError } from "../../src/core/errors.ts";
 import { seedFirstAdmin } from "../../src/core/first-admin.ts";
 import { login } from "../../src/core/login.ts";
+import { register } from "../../src/core/registration.ts";
 import { pagesOfUsers } from "../../src/core/user-lists.ts";
-import { register, updateUser } from "../../src/core/users.ts";
+import { updateUser } from "../../src/core/users.ts";
 import { goodPassword, openTestCore, registerAda, root, type TestCore, visitor } from "../support/core.ts";
 import { dump } from "../support/database.ts";
 

@@ -5,8 +5,9 @@ import { parseHashConfig } from "../../src/core/importing/firebase.ts";
 import { type RefusalReason, type SourceName, sourceNames } from "../../src/core/importing/foreign-user.ts";
 import type { Imported, ImportOptions } from "../../src/core/importing.ts";
 import { login } from "../../src/core/login.ts";
+import { changePassword } from "../../src/core/new-passwords.ts";
 import { isCurrentHash, sealHash } from "../../src/core/passwords.ts";
-import { changePassword, createUser, deleteOwnAccount, findUser } from "../../src/core/users.ts";
+import { createUser, deleteOwnAccount, findUser } from "../../src/core/users.ts";
 import { codeOf, goodPassword, openTestCore, root, type TestCore, visitor } from "../support/core.ts";
 import { dump } from "../support/database.ts";
 import {

@@ -4,6 +4,7 @@ import { seedAdmin } from "../../src/core/admins.ts";
 import type { Core, SessionCache } from "../../src/core/core.ts";
 import { forgetting } from "../../src/core/forgetting.ts";
 import { login, signOut } from "../../src/core/login.ts";
+import { changePassword, setPassword } from "../../src/core/new-passwords.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { createRole, deleteRole, grantRole, revokeRole } from "../../src/core/roles.ts";
 import {
@@ -13,15 +14,7 @@ import {
   revokeSessions,
   signOutEverywhere,
 } from "../../src/core/sessions.ts";
-import {
-  changePassword,
-  deleteOwnAccount,
-  deleteUser,
-  disableUser,
-  enableUser,
-  setPassword,
-  updateUser,
-} from "../../src/core/users.ts";
+import { deleteOwnAccount, deleteUser, disableUser, enableUser, updateUser } from "../../src/core/users.ts";
 import {
   codeOf,
   firefox,

@@ -2,16 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { login } from "../../src/core/login.ts";
 import { authenticate, revokeSessions } from "../../src/core/sessions.ts";
 import { type PurgeOptions, previewPurge, purge, purgeKinds } from "../../src/core/upkeep.ts";
-import {
-  codeOf,
-  firefox,
-  goodPassword,
-  openTestCore,
-  registerAda,
-  root,
-  type TestCore,
-  visitor,
-} from "../support/core.ts";
+import { createUser } from "../../src/core/users.ts";
+import { codeOf, firefox, goodPassword, openTestCore, root, type TestCore, visitor } from "../support/core.ts";
 import { dump } from "../support/database.ts";
 
 const minute = 60_000;
@@ -21,7 +13,7 @@ const day = 24 * hour;
 let core: TestCore;
 beforeEach(async () => {
   core = await openTestCore();
-  await registerAda(core);
+  await createUser(core, root, { email: "ada@example.com", password: goodPassword });
 });
 afterEach(() => core.close());
 

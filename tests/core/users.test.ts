@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { seedAdmin } from "../../src/core/admins.ts";
 import { login } from "../../src/core/login.ts";
+import { changePassword } from "../../src/core/new-passwords.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
+import { register } from "../../src/core/registration.ts";
 import { grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate } from "../../src/core/sessions.ts";
 import {
-  changePassword,
   createUser,
   deleteOwnAccount,
   deleteUser,
@@ -13,7 +14,6 @@ import {
   enableUser,
   findUser,
   getUser,
-  register,
   updateUser,
 } from "../../src/core/users.ts";
 import {
@@ -226,7 +226,8 @@ describe("an account", () => {
     });
     const { by } = await authenticate(core, (await signIn()).accessToken, firefox);
     await deleteOwnAccount(core, by, goodPassword);
-    const { audit_events: events, ...rest } = await dump(core);
+    // The outbox still has to tell who it was, and forgets it then.
+    const { audit_events: events, mails: _, ...rest } = await dump(core);
     expect(JSON.stringify(rest)).not.toContain(user.id);
     expect(JSON.stringify(events)).not.toMatch(/Lovelace|ada@example|Firefox|192\.0\.2\.7/);
     expect(await actionsOf(user.id)).toEqual(["user.deleted", "login.succeeded", "user.registered"]);

@@ -30,6 +30,8 @@ const nasty = [
   "ﬁ\u202e\u0000\uffff\u{1f600}",
   "st_a.b.c",
   "rt1.AAAAAAAA.a.1.b",
+  `ve_${"a".repeat(43)}`,
+  `rp_${"a".repeat(43)}`,
   "e30.e30.e30",
   "__proto__",
   "9".repeat(400),
