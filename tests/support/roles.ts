@@ -1,6 +1,10 @@
+import type { UserActor } from "../../src/core/actors.ts";
+import type { Core } from "../../src/core/core.ts";
+import { login } from "../../src/core/login.ts";
 import { createRole, grantRole } from "../../src/core/roles.ts";
-import { root } from "./core.ts";
-import { besides, newTokens } from "./people.ts";
+import { authenticate } from "../../src/core/sessions.ts";
+import { firefox, goodPassword, registerAda, root, visitor } from "./core.ts";
+import { besides, newEmail, newTokens } from "./people.ts";
 import type { TestServer } from "./server.ts";
 
 let roles = 0;
@@ -25,4 +29,14 @@ export async function holderOf(server: TestServer, permissions: readonly string[
   const role = await newRole(server, permissions);
   await give(server, user.id, role);
   return access_token;
+}
+
+/** A new user of a core who holds `admin`, or a role with exactly these permissions; signed in. */
+export async function actorWith(core: Core, may: "admin" | readonly string[]): Promise<UserActor> {
+  const { id, email } = (await registerAda(core, newEmail())).user;
+  const role = may === "admin" ? may : (await createRole(core, root, newRoleName(), { permissions: may })).name;
+  await grantRole(core, root, id, role);
+  const given = await login(core, visitor, { identifier: email, password: goodPassword, credential: "session" });
+  if (given.credential !== "session") throw new Error("asked for a session");
+  return (await authenticate(core, given.sessionToken, firefox)).by;
 }
