@@ -1,5 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { statSync, writeFileSync } from "node:fs";
+import { kebab } from "../../cli/options.ts";
+import { commands } from "../../cli/run.ts";
+import exportCommand from "../../cli/user-export.ts";
+import importCommand from "../../cli/user-import.ts";
+import { parseLine } from "../../cli/words.ts";
 import { anonymous, noClient } from "../../src/core/actors.ts";
 import { login } from "../../src/core/login.ts";
 import { findUser } from "../../src/core/users.ts";
@@ -173,7 +178,7 @@ describe.concurrent("user import", () => {
   });
 
   test("that is interrupted finishes its batch, and the next run goes on", async () => {
-    using shell = withFile(ndjson(foreignUsers("fastapi-users", 30_000)));
+    using shell = withFile(ndjson(foreignUsers("fastapi-users", 10_000)));
     const child = shell.start(["user", "import", "users", "--json"]);
     await shell.core(async (core) => {
       while ((await core.store.userBatches.count({})) < 1000) await Bun.sleep(5);
@@ -184,10 +189,10 @@ describe.concurrent("user import", () => {
     expect(stderr).toContain("Run the same command again");
     const { imported } = JSON.parse(stdout) as Done;
     expect(imported % 500).toBe(0);
-    expect(imported).toBeLessThan(30_000);
+    expect(imported).toBeLessThan(10_000);
     expect(await shell.json<Done>("user import users")).toMatchObject({
       already: imported,
-      imported: 30_000 - imported,
+      imported: 10_000 - imported,
     });
   });
 });
@@ -226,7 +231,7 @@ describe.concurrent("user export", () => {
     const { stdout, stderr } = await exported(shell, ` --with-hashes${flags}`);
     expect(stderr).toContain("hashes of passwords");
     using there = withFile(stdout, name);
-    expect(await there.json<Done>(`user import ${name} --from authctl`)).toMatchObject({ imported: 4, refused: 0 });
+    expect(await there.json<Done>(`user import ${name}`)).toMatchObject({ imported: 4, refused: 0 });
     const known = (users: User[]) => users.map(({ updated_at: _, ...rest }) => rest);
     expect(known(await there.json<User[]>("user list"))).toEqual(known(await shell.json<User[]>("user list")));
     expect(await signIn(there, emailOf("authctl", 1))).toBeUndefined();
@@ -237,5 +242,24 @@ describe.concurrent("user export", () => {
   test("of nobody is nothing", async () => {
     using shell = new Shell();
     expect((await exported(shell)).stdout).toBe("");
+  });
+});
+
+describe("the page about imports", () => {
+  test("has no line that the command line does not understand", async () => {
+    const page = await Bun.file(`${import.meta.dir}/../../docs/import.md`).text();
+    const lines = [...page.matchAll(/^authctl (.*?)(?: #.*| >.*)?$/gm)].map(([, words = ""]) => words.trim());
+    expect(lines.length).toBeGreaterThan(9);
+    for (const line of lines) {
+      const { node } = await parseLine(line.split(" "), commands);
+      expect(node?.kind, line).toBe("command");
+    }
+    const flags = [...page.matchAll(/`(--[a-z-]+)/g)].map(([, flag = ""]) => flag);
+    const known = new Set(
+      [...Object.keys(importCommand.args), ...Object.keys(exportCommand.args), "output"].map(
+        (name) => `--${kebab(name)}`,
+      ),
+    );
+    expect(flags.filter((flag) => !known.has(flag))).toEqual([]);
   });
 });

@@ -43,7 +43,7 @@ describe("moving in", () => {
   beforeAll(async () => {
     server = await startServer();
     await Bun.write(join(server.directory, "hash-config"), hashConfig);
-  });
+  }, patience);
   afterAll(() => server?.end());
 
   const importing = async (words: string): Promise<Done> => {
@@ -83,7 +83,7 @@ describe("moving in", () => {
   test(
     "kill -9 in the midst leaves whole users, and the next run makes exactly the rest",
     async () => {
-      const number = 20_000;
+      const number = 10_000;
       const users = foreignUsers("authctl", number).map((one, at) => ({
         ...one,
         id: undefined,
@@ -124,7 +124,7 @@ describe("moving out", () => {
   let server: TestServer;
   beforeAll(async () => {
     server = await startServer();
-  });
+  }, patience);
   afterAll(() => server?.end());
 
   test(
