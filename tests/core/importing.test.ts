@@ -245,6 +245,8 @@ describe("the parameters of a Firebase project", () => {
     const without = { firebase: undefined };
     expect(await refusal("firebase", foreignUser.firebase(1), without)).toBe("unsupported_hash");
     expect(await refusal("firebase", { ...foreignUser.firebase(2), passwordHash: null }, without)).toBeUndefined();
+    const done = await only("firebase", foreignUser.firebase(1), { ...without, ...dropping("hashes") });
+    expect(done).toMatchObject({ imported: 1, withoutPassword: 1 });
   });
 });
 
