@@ -1,5 +1,5 @@
 /** Files of records, read as they come: lines of JSON, CSV, and one JSON document. One record at a time is in memory. */
-import type { Incoming } from "../src/core/importing/candidates.ts";
+import { type Incoming, recogniseSource } from "../src/core/importing/candidates.ts";
 
 export const containers = ["ndjson", "csv", "json"] as const;
 export type Container = (typeof containers)[number];
@@ -44,10 +44,9 @@ function containerOf(start: string): Container {
   return isUser ? "ndjson" : "json";
 }
 
-export function readRecords(container: Container, bytes: Bytes, unguard: boolean): AsyncGenerator<Incoming> {
-  if (container === "ndjson") return ndjsonRecords(bytes);
-  return container === "csv" ? csvRecords(bytes, unguard) : jsonRecords(bytes);
-}
+const readers = { ndjson: ndjsonRecords, csv: csvRecords, json: jsonRecords };
+
+export const readRecords = (container: Container, bytes: Bytes): AsyncGenerator<Incoming> => readers[container](bytes);
 
 async function* ndjsonRecords(bytes: Bytes): AsyncGenerator<Incoming> {
   let line = 0;
@@ -91,18 +90,18 @@ async function* linesOf(bytes: Bytes): AsyncGenerator<string | undefined> {
   }
 }
 
-/**
- * Records under the names of the first one; empty cells are left out. `unguard` takes away the `'` that our own CSV
- * has before what a spreadsheet would run.
- */
-async function* csvRecords(bytes: Bytes, unguard: boolean): AsyncGenerator<Incoming> {
+/** Records under the names of the first one; an empty cell is null. */
+async function* csvRecords(bytes: Bytes): AsyncGenerator<Incoming> {
   const { parse } = await import("csv-parse");
   let found: Incoming[] = [];
   let header: readonly string[] | undefined;
+  let isOurs = false;
   const take = (cells: readonly string[], line: number): void => {
-    if (header === undefined) header = cells.map((name) => name.trim());
-    else if (cells.length !== header.length) found.push({ line, problem: "unreadable" });
-    else found.push({ line, value: recordOf(header, cells, unguard) });
+    if (header === undefined) {
+      header = cells.map((name) => name.trim());
+      isOurs = recogniseSource(recordOf(header, header, false)) === "authctl";
+    } else if (cells.length !== header.length) found.push({ line, problem: "unreadable" });
+    else found.push({ line, value: recordOf(header, cells, isOurs) });
   };
   const parser = parse({
     bom: true,
@@ -133,11 +132,12 @@ async function* csvRecords(bytes: Bytes, unguard: boolean): AsyncGenerator<Incom
   if (isBroken) yield { line: parser.info.lines, problem: "broken" };
 }
 
-function recordOf(header: readonly string[], cells: readonly string[], unguard: boolean): object {
-  const record: Record<string, string> = Object.create(null);
+/** @param isOurs whether a `'` is taken away that our own export has put before what a spreadsheet would run */
+function recordOf(header: readonly string[], cells: readonly string[], isOurs: boolean): object {
+  const record: Record<string, string | null> = Object.create(null);
   for (const [at, name] of header.entries()) {
     const cell = cells[at] ?? "";
-    if (cell !== "") record[name] = unguard ? cell.replace(/^'(?=[=+\-@\t\r\n＝＋－＠])/, "") : cell;
+    record[name] = cell === "" ? null : isOurs ? cell.replace(/^'(?=[=+\-@\t\r\n＝＋－＠])/, "") : cell;
   }
   return record;
 }

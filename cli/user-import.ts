@@ -43,9 +43,7 @@ export default command({
     const firebase = hashConfig === undefined ? undefined : await readHashConfig(hashConfig, desk);
     const opened = await openFile(file, desk);
     const container = args.format ?? opened.container;
-    const { source, records } = await settleSource(args.from, (from) =>
-      readRecords(container, opened.bytes, from === "authctl"),
-    );
+    const { source, records } = await settleSource(args.from, readRecords(container, opened.bytes));
     const drop = new Set(args.drop);
     if (source === "firebase" && !firebase && !drop.has("hashes")) {
       fail("usage", {
@@ -107,9 +105,8 @@ async function openFile(file: string, desk: Desk) {
 /** The system that was named, else the one whose record the first one must be. */
 async function settleSource(
   from: SourceName | undefined,
-  read: (from: SourceName | undefined) => AsyncGenerator<Incoming>,
+  records: AsyncGenerator<Incoming>,
 ): Promise<{ source: SourceName; records: AsyncIterable<Incoming> }> {
-  const records = read(from);
   if (from) return { source: from, records };
   const first = await records.next();
   const source = !first.done && "value" in first.value ? recogniseSource(first.value.value) : undefined;

@@ -7,7 +7,7 @@ import type { Imported, ImportOptions } from "../../src/core/importing.ts";
 import { login } from "../../src/core/login.ts";
 import { changePassword } from "../../src/core/new-passwords.ts";
 import { isCurrentHash, sealHash } from "../../src/core/passwords.ts";
-import { createUser, deleteOwnAccount, findUser } from "../../src/core/users.ts";
+import { createUser, deleteOwnAccount, deleteUser, findUser } from "../../src/core/users.ts";
 import { codeOf, goodPassword, openTestCore, root, type TestCore, visitor } from "../support/core.ts";
 import { dump } from "../support/database.ts";
 import {
@@ -246,6 +246,8 @@ describe("the parameters of a Firebase project", () => {
     const without = { firebase: undefined };
     expect(await refusal("firebase", foreignUser.firebase(1), without)).toBe("unsupported_hash");
     expect(await refusal("firebase", { ...foreignUser.firebase(2), passwordHash: null }, without)).toBeUndefined();
+    const done = await only("firebase", foreignUser.firebase(1), { ...without, ...dropping("hashes") });
+    expect(done).toMatchObject({ imported: 1, withoutPassword: 1 });
   });
 });
 
@@ -408,6 +410,20 @@ describe("a run", () => {
     expect(first).toMatchObject({ rows: 500, imported: 500, finished: false });
     const second = await importRecords(core, "fastapi-users", records);
     expect(second).toMatchObject({ imported: 700, already: 500, finished: true });
+  });
+
+  test("brings nobody back who was deleted here and can still be restored", async () => {
+    await only("fastapi-users", fastapi());
+    const { user, roles } = await findUser(core, emailOf("fastapi-users", 1));
+    await deleteUser(core, root, user.id);
+    const { epoch: _, revision: __, updatedAt: ___, ...person } = user;
+    await core.store.write(async (tx) => {
+      if ((await tx.userBatches.held([user])).ids.size === 0) {
+        await tx.contents.insert("tombstones", [{ ...person, roles, deletedAt: core.clock.now() }]);
+      }
+    });
+    expect(await only("fastapi-users", fastapi())).toMatchObject({ imported: 0, already: 1 });
+    expect(await codeOf(findUser(core, user.id))).toBe("not_found");
   });
 
   test("is one at a time; the next finds the lock free", async () => {

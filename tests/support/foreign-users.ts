@@ -160,8 +160,9 @@ export const ndjson = (records: readonly object[]): string => records.map((one) 
 
 export const csv = (records: readonly Record<string, unknown>[]): string => {
   const names = Object.keys(records[0] ?? {});
+  const text = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
   const cell = (value: unknown) =>
-    `"${(value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value)).replaceAll('"', '""')}"`;
+    value === null || value === undefined ? "" : `"${text(value).replaceAll('"', '""')}"`;
   return [names.join(","), ...records.map((one) => names.map((name) => cell(one[name])).join(","))].join("\r\n");
 };
 

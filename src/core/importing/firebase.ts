@@ -1,4 +1,4 @@
-import { Refused, type Source, unknown } from "./foreign-user.ts";
+import { type Source, unknown } from "./foreign-user.ts";
 import { plainBase64 } from "./hash-texts.ts";
 
 /** What a project hashes by, from its console. The signer key is a secret: without it the hashes tell nothing. */
@@ -26,7 +26,6 @@ export const firebase: Source = {
   recognises: (record) => record.has("localId"),
   read(record, { firebase: config }) {
     const [hash, salt] = [record.text("passwordHash"), record.text("salt")];
-    if (config === undefined && hash !== null) throw new Refused("unsupported_hash");
     return {
       ...unknown,
       sourceId: record.text("localId"),
@@ -36,7 +35,8 @@ export const firebase: Source = {
       disabled: record.flag("disabled") === true,
       createdAt: record.time("createdAt"),
       lastLoginAt: record.time("lastSignedInAt", "lastLoginAt"),
-      passwordHash: config && hash !== null ? hashText(config, salt ?? "", hash) : null,
+      // Without the parameters it is a text that nobody can compare with.
+      passwordHash: hash !== null && config ? hashText(config, salt ?? "", hash) : hash,
       roles: [],
     };
   },
