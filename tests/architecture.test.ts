@@ -18,7 +18,16 @@ const rows: Readonly<Record<string, Row>> = {
   "src/core/": {
     ours: ["src/core/"],
     types: ["src/store/", "src/config.ts"],
-    packages: ["jose", "ajv", "node:crypto", "node:net", "node:url", "node:util", "bowser", "@zxcvbn-ts/language-common"],
+    packages: [
+      "jose",
+      "ajv",
+      "node:crypto",
+      "node:net",
+      "node:url",
+      "node:util",
+      "bowser",
+      "@zxcvbn-ts/language-common",
+    ],
   },
   "src/store/": {
     ours: ["src/store/"],

@@ -12,7 +12,7 @@ import { credentialCookies } from "./cookies.ts";
 import { clientOf, guards, handlesOf, isRefused, refuseOtherOrigins } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
-import { answerUser, namedMembers } from "./users.ts";
+import { answerUser, namedMembers, profileOf } from "./users.ts";
 
 type Settable = { headers: Record<string, unknown> };
 
@@ -31,7 +31,8 @@ export const authRoutes = (core: Core) => {
     .post(
       "/register",
       async ({ body, request, set }) => {
-        const { email, password, profile } = body;
+        const { email, password } = body;
+        const profile = profileOf(body);
         const made = await register(core, anonymous(clientOf(request)), {
           ...namedMembers(body),
           email,

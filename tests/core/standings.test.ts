@@ -1,6 +1,6 @@
-import { seedAdmin } from "../../src/core/admins.ts";
 import { afterEach, describe, expect, test } from "bun:test";
 import { anonymous } from "../../src/core/actors.ts";
+import { seedAdmin } from "../../src/core/admins.ts";
 import type { Core, SessionCache } from "../../src/core/core.ts";
 import { forgetting } from "../../src/core/forgetting.ts";
 import { login, signOut } from "../../src/core/login.ts";

@@ -123,7 +123,13 @@ describe("a purge", () => {
     await core.store.write((tx) =>
       tx.servers.beat({ id: "s", host: "h", version: "1", startedAt: new Date(0), seenAt: new Date(0) }),
     );
-    expect((await run({ kinds: ["servers"] })).removed).toEqual({ sessions: 0, keys: 0, servers: 1, tries: 0, users: 0 });
+    expect((await run({ kinds: ["servers"] })).removed).toEqual({
+      sessions: 0,
+      keys: 0,
+      servers: 1,
+      tries: 0,
+      users: 0,
+    });
     expect(await rows("sessions")).toBe(1);
   });
 
