@@ -15,6 +15,7 @@ import {
   changePassword,
   createUser,
   deleteOwnAccount,
+  deleteUser,
   disableUser,
   register,
   updateUser,
@@ -77,6 +78,9 @@ const acts: Readonly<Record<string, (at: Core, scene: Scene) => Promise<unknown>
   disableUser: (at, { userId }) => disableUser(at, root, userId),
   grantRole: (at, { userId }) => grantRole(at, root, userId, "admin"),
   revokeRole: (at, { userId }) => revokeRole(at, root, userId, "user"),
+  "updateUser that disables": (at, { userId }) =>
+    updateUser(at, root, userId, { email: "a@example.org", active: false }),
+  deleteUser: (at, { userId }) => deleteUser(at, root, userId),
   deleteOwnAccount: (at, { by }) => deleteOwnAccount(at, by, goodPassword),
   rotateSigningKey: (at) => rotateSigningKey(at, root, { immediately: true }),
 };
