@@ -9,7 +9,7 @@ import { guards } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import { expectedRevisions } from "./preconditions.ts";
 import * as schemas from "./schemas.ts";
-import { answerUser, memberChange, namedMembers } from "./users.ts";
+import { answerUser, memberChange, namedMembers, profileOf } from "./users.ts";
 
 const writing = ["forbidden", "not_found", "csrf_rejected", "unavailable"] as const;
 const updating = ["email_taken", "username_taken", "last_admin", "precondition_failed", ...writing] as const;
@@ -47,7 +47,8 @@ export const adminUserRoutes = (core: Core) =>
     .post(
       "",
       async ({ principal, body, set }) => {
-        const { email, password, roles, is_active: active, email_verified: emailVerified, profile } = body;
+        const { email, password, roles, is_active: active, email_verified: emailVerified } = body;
+        const profile = profileOf(body);
         const made = await createUser(core, principal.by, {
           ...namedMembers(body),
           email,

@@ -13,7 +13,7 @@ import { visitOf } from "./edge.ts";
 import { clientOf, guards, handlesOf, isRefused, refuseOtherOrigins } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
-import { answerUser, namedMembers } from "./users.ts";
+import { answerUser, namedMembers, profileOf } from "./users.ts";
 
 type Settable = { headers: Record<string, unknown> };
 
@@ -32,7 +32,8 @@ export const authRoutes = (core: Core) => {
     .post(
       "/register",
       async ({ body, request, set }) => {
-        const { email, password, profile } = body;
+        const { email, password } = body;
+        const profile = profileOf(body);
         const made = await register(core, anonymous(clientOf(request)), {
           ...namedMembers(body),
           email,

@@ -10,6 +10,12 @@ const fullName = t.String({ maxLength: 400 });
 const password = t.String({ maxLength: 4096 });
 const token = t.String({ maxLength: 8192 });
 const profile = t.Record(t.String(), t.Unknown(), { description: "An app's own members, as PROFILE_SCHEMA has them." });
+/** Anything as far as Elysia knows, which would make an object of a text where it wants one. */
+const givenProfile = t.Unknown({
+  type: "object",
+  additionalProperties: true,
+  description: "An app's own members, as PROFILE_SCHEMA has them.",
+});
 
 export const credentialChoice = {
   credential: t.Optional(
@@ -31,7 +37,7 @@ const said = {
   username: t.Optional(t.Nullable(username)),
   full_name: t.Optional(t.Nullable(fullName)),
   locale: t.Optional(t.Nullable(t.String({ maxLength: 64, description: "A language tag (BCP 47)." }))),
-  profile: t.Optional(profile),
+  profile: t.Optional(givenProfile),
 };
 
 export const registerBody = t.Object({ email, password, ...said });

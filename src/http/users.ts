@@ -1,9 +1,10 @@
 import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
+import { fail } from "../core/errors.ts";
 import { changePassword } from "../core/new-passwords.ts";
 import { deleteOwnAccount, type Member, type MemberChange, type OwnChange, updateOwnAccount } from "../core/users.ts";
 import { userView } from "../core/views.ts";
-import type { Account } from "../store/tables.ts";
+import type { Account, Profile } from "../store/tables.ts";
 import { credentialCookies } from "./cookies.ts";
 import { guards } from "./guards.ts";
 import { describe } from "./openapi.ts";
@@ -27,6 +28,13 @@ export function answerUser(
   return undefined;
 }
 
+/** The members of a profile that came with a body; undefined where none came. */
+export function profileOf({ profile }: { readonly profile?: unknown }): Profile | undefined {
+  if (profile === undefined) return undefined;
+  if (typeof profile === "object" && profile !== null && !Array.isArray(profile)) return { ...profile };
+  return fail("validation_failed", { errors: [{ path: "/profile", message: "must be an object" }] });
+}
+
 /** Only named members of a body are read, and what is missing stays as it is. */
 export const namedMembers = ({ username, full_name: fullName, locale }: Omit<OwnBody, "profile">) => ({
   ...(username !== undefined && { username }),
@@ -34,10 +42,10 @@ export const namedMembers = ({ username, full_name: fullName, locale }: Omit<Own
   ...(locale !== undefined && { locale }),
 });
 
-const ownChange = (body: OwnBody, how: "replace" | "merge"): OwnChange => ({
-  ...namedMembers(body),
-  ...(body.profile && { profile: { how, members: body.profile } }),
-});
+const ownChange = (body: OwnBody, how: "replace" | "merge"): OwnChange => {
+  const members = profileOf(body);
+  return { ...namedMembers(body), ...(members && { profile: { how, members } }) };
+};
 
 export const memberChange = (body: UserBody, how: "replace" | "merge"): MemberChange => ({
   ...ownChange(body, how),

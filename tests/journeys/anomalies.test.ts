@@ -15,7 +15,7 @@ import { register } from "../../src/core/registration.ts";
 import { addPermissions, createRole, deleteRole, grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate, revokeOwnSession, signOutEverywhere } from "../../src/core/sessions.ts";
 import { rotateSigningKey } from "../../src/core/signing-keys.ts";
-import { createUser, deleteOwnAccount, disableUser, updateUser } from "../../src/core/users.ts";
+import { createUser, deleteOwnAccount, deleteUser, disableUser, updateUser } from "../../src/core/users.ts";
 import { newestMail } from "../support/challenge-mail.ts";
 import {
   codeOf,
@@ -103,6 +103,9 @@ const acts: Readonly<Record<string, (at: Core, scene: Scene) => Promise<unknown>
   createRole: (at) => createRole(at, root, "cashier", { permissions: ["billing:refund"] }),
   addPermissions: (at) => addPermissions(at, root, "support", ["users:write"]),
   deleteRole: (at) => deleteRole(at, root, "support"),
+  "updateUser that disables": (at, { userId }) =>
+    updateUser(at, root, userId, { email: "a@example.org", active: false }),
+  deleteUser: (at, { userId }) => deleteUser(at, root, userId),
   deleteOwnAccount: (at, { by }) => deleteOwnAccount(at, by, goodPassword),
   rotateSigningKey: (at) => rotateSigningKey(at, root, { immediately: true }),
 };
