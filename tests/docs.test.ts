@@ -6,6 +6,7 @@ import { commands } from "../cli/run.ts";
 import { currentPages } from "../docs/generate.ts";
 import { settings } from "../src/config.ts";
 import { catalogue } from "../src/core/errors.ts";
+import { sampleFacts } from "../src/core/letters.ts";
 import { ownPermissions } from "../src/core/permissions.ts";
 import { settingsOf } from "./support/seeds.ts";
 
@@ -86,5 +87,13 @@ describe("the documentation says what the code says", () => {
       expect(title.length).toBeGreaterThan(5);
       expect(detail).toMatch(/[.]$/);
     }
+  });
+
+  test("the page of mails has every kind, with what its templates may say", () => {
+    const rows = [...read("docs/mail.md").matchAll(/^\| `([a-z-]+)` \| .* \| ((?:`\w+` ?)+)\|$/gm)];
+    const told = rows.map(([, kind = "", variables = ""]) => [kind, variables.match(/\w+/g)]);
+    expect(Object.fromEntries(told)).toEqual(
+      Object.fromEntries(Object.entries(sampleFacts).map(([kind, facts]) => [kind, Object.keys(facts)])),
+    );
   });
 });

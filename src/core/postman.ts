@@ -111,7 +111,7 @@ export type FlushOptions = {
 };
 
 export type Flushed = Omit<Delivery, "left"> & {
-  /** Whether everything that was due has been tried. */
+  /** Whether all that was due has been tried. */
   readonly finished: boolean;
 };
 
@@ -143,8 +143,8 @@ async function flushLocked(core: Core, by: Actor, { maxTime, interrupted, onBatc
     onBatch?.(delivery.sent + delivery.moot + delivery.postponed + delivery.dead);
     isOver = interrupted?.aborted === true || core.clock.now().getTime() - startedAt >= maxTime;
   }
-  const finished = (await untilDue(core)) > 0;
-  if (finished && !trouble) {
+  const finished = !trouble && (await untilDue(core)) > 0;
+  if (finished) {
     const success = { name: "mail-flush", succeededAt: core.clock.now(), summary: total };
     await core.store.write((tx) => tx.jobs.recordSuccess(success));
   }

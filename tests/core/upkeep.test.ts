@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { login } from "../../src/core/login.ts";
+import { deliverMail } from "../../src/core/outbox.ts";
 import { authenticate, revokeSessions } from "../../src/core/sessions.ts";
 import { type PurgeOptions, previewPurge, purge, purgeKinds } from "../../src/core/upkeep.ts";
 import { createUser } from "../../src/core/users.ts";
 import { codeOf, firefox, goodPassword, openTestCore, root, type TestCore, visitor } from "../support/core.ts";
 import { dump } from "../support/database.ts";
+import { createMailbox, isBusy, isRefused, queueTests, sendTo } from "../support/mailbox.ts";
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -130,6 +132,25 @@ describe("a purge", () => {
     core.clock.advance(day - 1);
     await run();
     expect((await core.store.servers.seenSince(new Date(0))).map((server) => server.id)).toEqual(["just heard of"]);
+  });
+
+  test("forgets that a mail was sent or given up after MAIL_KEEP, and never one that waits", async () => {
+    const mailbox = createMailbox();
+    sendTo(core, mailbox);
+    mailbox.trouble = ({ to }) => ({ "dead@example.com": isRefused, "waits@example.com": isBusy })[to.address];
+    await queueTests(core, "sent@example.com", "dead@example.com", "waits@example.com");
+    await deliverMail(core, root);
+    const keep = 7 * day;
+    core.clock.advance(keep - 1);
+    expect(await previewPurge(core, { kinds: ["mails"], olderThan: 0 })).toEqual([
+      { kind: "mails", rows: 0, oldest: null },
+    ]);
+    expect((await run({ kinds: ["mails"] })).removed.mails).toBe(0);
+    core.clock.advance(1);
+    expect((await run({ kinds: ["mails"], olderThan: 1 })).removed.mails).toBe(0);
+    expect(await previewPurge(core, { kinds: ["mails"], olderThan: 0 })).toMatchObject([{ kind: "mails", rows: 2 }]);
+    expect(await run({ kinds: ["mails"], batchSize: 1 })).toMatchObject({ removed: { mails: 2 }, batches: [1, 1] });
+    expect(await core.store.mails.page(undefined, 10)).toMatchObject([{ state: "queued" }]);
   });
 
   test("is foretold exactly by its rehearsal, which removes nothing", async () => {
