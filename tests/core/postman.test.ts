@@ -164,9 +164,7 @@ describe("the postman of a server", () => {
     const { postman } = start();
     await until("he is on his way", () => begun === 5);
     let hasGone = false;
-    const going = postman.stop().then(() => {
-      hasGone = true;
-    });
+    const going = postman.stop().then(() => (hasGone = true));
     await Bun.sleep(20);
     expect(hasGone).toBe(false);
     resolve(undefined);

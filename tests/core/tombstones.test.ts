@@ -74,7 +74,7 @@ describe("a user who was deleted", () => {
     for (const name of [id, "GRACE@example.com", "grace.h"]) expect((await findTombstone(core, name)).id).toBe(id);
     expect(await restore("grace.h")).toEqual({ userId: id, missingRoles: [] });
     const { user, roles } = await getUser(core, id);
-    const { epoch, revision, updatedAt, ...rest } = before.user;
+    const { epoch: _epoch, revision: _revision, updatedAt: _updatedAt, ...rest } = before.user;
     expect(user).toMatchObject(rest);
     expect(roles).toEqual(before.roles);
     expect(user.updatedAt).toEqual(core.clock.now());

@@ -73,7 +73,7 @@ export async function startMailServer({ port = 0, certificate, password }: Wante
     onData: (stream, session, done) => {
       const chunks: Buffer[] = [];
       stream.on("data", (chunk: Buffer) => chunks.push(chunk));
-      stream.on("end", async () => {
+      const take = async (): Promise<void> => {
         const refusal = server.answers.content;
         if (refusal) return done(error(refusal));
         await server.beforeTaking();
@@ -90,7 +90,8 @@ export async function startMailServer({ port = 0, certificate, password }: Wante
           ...read(raw),
         });
         return done();
-      });
+      };
+      stream.on("end", () => void take());
     },
   };
   const smtp = new SMTPServer(options);
