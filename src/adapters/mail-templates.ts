@@ -79,7 +79,7 @@ async function readText(file: string): Promise<string | undefined> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new Error(`cannot be read (${code})`);
+    throw new Error(`cannot be read (${code})`, { cause: error });
   }
 }
 

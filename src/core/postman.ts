@@ -13,7 +13,7 @@ const lastPost = 5_000;
 
 export type Postman = {
   /** Says that there is a mail to be sent. */
-  ring(): void;
+  readonly ring: () => void;
   /** Begins no more mails, and waits a little for those that are on their way. */
   stop(): Promise<void>;
 };

@@ -4,7 +4,10 @@ import { createTerminalMailer } from "../adapters/terminal-mailer.ts";
 import type { Config } from "../config.ts";
 import type { Core } from "../core/core.ts";
 
-export function openMail(config: Config, cwd: string): Pick<Core, "mailer" | "mailTemplates"> & { close(): void } {
+export function openMail(
+  config: Config,
+  cwd: string,
+): Pick<Core, "mailer" | "mailTemplates"> & { readonly close: () => void } {
   const directory = config.MAIL_TEMPLATES && resolve(cwd, config.MAIL_TEMPLATES);
   const templates = once(async () => (await import("../adapters/mail-templates.ts")).createMailTemplates(directory));
   const mailTemplates: Core["mailTemplates"] = {
