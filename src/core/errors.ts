@@ -188,7 +188,7 @@ export const catalogue = {
   mail_undeliverable: {
     kind: "unavailable",
     title: "The mail server did not take the mail",
-    detail: "Check SMTP_URL, SMTP_PASSWORD and MAIL_FROM; the mail stays in the queue, see `authctl mail queue list`.",
+    detail: "Check SMTP_URL, SMTP_PASSWORD and MAIL_FROM.",
   },
   config_invalid: {
     kind: "misconfigured",

@@ -19,17 +19,17 @@ export const sampleFacts: MailFacts = {
 
 export const mailKinds = Object.keys(sampleFacts) as MailKind[];
 
-/** The words of a mail, in the language of whom it goes to. Templates of the operator's that are broken are told in the log. */
+/** The words of a mail, in the language of whom it goes to. */
 export async function wordsOf(core: Core, kind: string, { to, facts }: Addressed): Promise<Words> {
   const known = mailKinds.find((one) => one === kind);
   if (!known) throw new Error("a mail of a kind that this version does not know");
-  const words = await core.mailTemplates.render(known, languagesFor(core, to.locale), variablesOf(core, to, facts));
-  for (const { file } of words.broken) core.log.error("mail_template_broken", { kind, language: words.language, file });
-  return words;
+  return await core.mailTemplates.render(known, languagesFor(core, to.locale), variablesOf(core, to, facts));
 }
 
+/** What goes out. Templates of the operator's that are broken are told in the log. */
 export async function letterOf(core: Core, mail: { id: string; kind: string }, content: Addressed): Promise<Letter> {
-  const { language, subject, text, html } = await wordsOf(core, mail.kind, content);
+  const { language, subject, text, html, broken } = await wordsOf(core, mail.kind, content);
+  for (const { file } of broken) core.log.error("mail_template_broken", { kind: mail.kind, language, file });
   const { email, name } = content.to;
   return {
     messageId: `<${mail.id}@${senderHost(core.settings.MAIL_FROM)}>`,

@@ -69,27 +69,32 @@ type Fate = { readonly outcome: Outcome; readonly trouble?: MailTrouble };
 
 /** Sends one mail, and writes down what became of it. Fails only where the database does. */
 async function carry(core: Core, by: Actor, mailer: Mailer, mail: Mail): Promise<Fate> {
-  try {
-    const content = openContent(core, mail);
-    if (!content) return await miss(core, by, mail, refusal("unreadable"));
-    const settled = "asked" in content ? await settle(core, mail, content.asked) : content;
-    if (settled === "moot" || settled === "left") return { outcome: settled };
-    if (isOver(core, settled)) return await miss(core, by, mail, refusal("expired"));
-    const letter = await letterOf(core, mail, settled);
-    // A process that stood still for long has lost it: whoever has it now may be sending it.
-    if (core.clock.now().getTime() + sendLimit > mail.dueAt.getTime()) return await leave(core, by, mail);
-    const trouble = await mailer.send(letter);
-    if (trouble) return await miss(core, by, mail, trouble);
-    await note(core, mail, (tx) => tx.mails.markSent(mail, core.clock.now(), { kept: mailer.keeps }));
-    const fields = { mail: mail.id, kind: mail.kind };
-    if (mailer.keeps) core.log.info("mail_printed", fields);
-    else core.log.debug("mail_sent", fields);
-    return { outcome: "sent" };
-  } catch (error) {
+  const about = { mail: mail.id, kind: mail.kind };
+  const result = await attempt(core, mailer, mail).catch((error: unknown): MailTrouble => {
     if (error instanceof DomainError) throw error;
-    core.log.error("mail_broken", { mail: mail.id, kind: mail.kind }, error);
-    return await miss(core, by, mail, { scope: "mail", permanent: false, code: "defect" });
-  }
+    core.log.error("mail_broken", about, error);
+    return { scope: "mail", permanent: false, code: "defect" };
+  });
+  if (result === "moot") return { outcome: "moot" };
+  if (result === "left") return await leave(core, by, mail);
+  if (result !== "sent") return await miss(core, by, mail, result);
+  await note(core, mail, (tx) => tx.mails.markSent(mail, core.clock.now(), { kept: mailer.keeps }));
+  if (mailer.keeps) core.log.info("mail_printed", about);
+  else core.log.debug("mail_sent", about);
+  return { outcome: "sent" };
+}
+
+/** What came of handing it over, or why it was not even tried. */
+async function attempt(core: Core, mailer: Mailer, mail: Mail): Promise<"sent" | "moot" | "left" | MailTrouble> {
+  const content = openContent(core, mail);
+  if (!content) return refusal("unreadable");
+  const settled = "asked" in content ? await settle(core, mail, content.asked) : content;
+  if (settled === "moot" || settled === "left") return settled;
+  if (isOver(core, settled)) return refusal("expired");
+  const letter = await letterOf(core, mail, settled);
+  // A process that stood still for long has lost it: whoever has it now may be sending it.
+  if (core.clock.now().getTime() + sendLimit > mail.dueAt.getTime()) return "left";
+  return (await mailer.send(letter)) ?? "sent";
 }
 
 const refusal = (code: string): MailTrouble => ({ scope: "mail", permanent: true, code });
@@ -135,11 +140,10 @@ async function bury(core: Core, by: Actor, mail: Mail, trouble: MailTrouble): Pr
   const about = { kind: mail.kind, problem: trouble.code };
   await note(core, mail, async (tx) => {
     const buried = await tx.mails.bury(mail, core.clock.now(), trouble.code);
-    if (buried) {
-      const whose = mail.userId === null ? {} : { userId: mail.userId };
-      await record(core, tx, by, { action: "mail.failed", ...whose, particulars: { mail_id: mail.id, ...about } });
-    }
-    return buried;
+    if (!buried) return false;
+    const whose = buried.userId === null ? {} : { userId: buried.userId };
+    await record(core, tx, by, { action: "mail.failed", ...whose, particulars: { mail_id: mail.id, ...about } });
+    return true;
   });
   core.log.warn("mail_failed", { mail: mail.id, ...about });
   return { outcome: "dead", trouble };

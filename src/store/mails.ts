@@ -86,9 +86,11 @@ export const mailWriters = (db: Db, tables: Tables) => {
       { counted }: { counted: boolean },
     ): Promise<boolean> =>
       await change(leased, { dueAt, problem, ...(!counted && { attempts: sql`${mails.attempts} - 1` }) }),
-    /** Gives it up. */
-    bury: async (leased: Leased, diedAt: Date, problem: string): Promise<boolean> =>
-      await change(leased, { state: "dead", dueAt: diedAt, problem }),
+    /** Gives it up. Answers whom it is about; `undefined` where the lease has run out. */
+    bury: async (leased: Leased, diedAt: Date, problem: string): Promise<Pick<Mail, "userId"> | undefined> => {
+      const buried = { state: "dead", dueAt: diedAt, problem } as const;
+      return (await db.update(mails).set(buried).where(heldBy(leased)).returning({ userId: mails.userId }))[0];
+    },
     /** Nobody gets it. */
     withdraw: async (leased: Leased): Promise<boolean> =>
       (await db.delete(mails).where(heldBy(leased)).returning({ id: mails.id })).length === 1,

@@ -199,6 +199,14 @@ describe("a mail that somebody asked for", () => {
     expect(await deliver()).toMatchObject({ sent: 0, dead: 1 });
     expect(await onlyMail()).toMatchObject({ state: "dead", problem: "expired" });
   });
+
+  test("is put down to its owner where it is refused, though nobody knew who that was before", async () => {
+    const { user } = await registerAda(core);
+    await ask("reset-password");
+    mailbox.trouble = isRefused;
+    await deliver();
+    expect(await failures()).toMatchObject([{ action: "mail.failed", userId: user.id }]);
+  });
 });
 
 describe("a mail that was queued with a link", () => {
@@ -416,6 +424,23 @@ describe("a database that goes away after the mail server has taken a mail", () 
     expect(await deliver()).toMatchObject({ sent: 1 });
     expect(await onlyMail()).toMatchObject({ state: "sent" });
     expect(mailbox.letters).toHaveLength(1);
+  });
+
+  test("is not made up for by sending again what was taken, whatever else breaks", async () => {
+    await queueTests(core, "ada@example.com");
+    const { write } = core.store;
+    let writes = 0;
+    const broken: typeof write = (work) => {
+      writes += 1;
+      return writes === 2 ? Promise.reject(new TypeError("not a function")) : write(work);
+    };
+    Object.assign(core.store, { write: broken });
+    await expect(deliver()).rejects.toThrow("not a function");
+    expect(await onlyMail()).toMatchObject({
+      state: "queued",
+      problem: null,
+      dueAt: new Date(core.clock.now().getTime() + 2 * minute),
+    });
   });
 
   test("for longer than the lease ends the run, and nothing else is sent meanwhile", async () => {

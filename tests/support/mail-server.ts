@@ -1,5 +1,4 @@
 /** A real mail server on the loopback, that answers as it is told, and reads what it is sent. */
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,7 +40,9 @@ export function makeCertificate(): Certificate {
   const [key, file] = [join(directory, "key.pem"), join(directory, "cert.pem")];
   const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
   const names = ["-addext", "subjectAltName=DNS:localhost"];
-  execFileSync("openssl", [...request.split(" "), ...names, "-keyout", key, "-out", file], { stdio: "ignore" });
+  const words = ["openssl", ...request.split(" "), ...names, "-keyout", key, "-out", file];
+  const { success } = Bun.spawnSync(words, { stdout: "ignore", stderr: "ignore" });
+  if (!success) throw new Error("openssl made no certificate");
   const remove = () => rmSync(directory, { recursive: true, force: true });
   return { key: readFileSync(key, "utf8"), cert: readFileSync(file, "utf8"), file, remove };
 }
@@ -53,6 +54,24 @@ export async function startMailServer({ port = 0, certificate, password }: Wante
   const arrived: Arrived[] = [];
   let connections = 0;
   const error = ({ code, words }: Refusal) => Object.assign(new Error(words), { responseCode: code });
+  const take = async (...[stream, session, done]: Parameters<Required<SMTPServerOptions>["onData"]>): Promise<void> => {
+    const chunks = await Array.fromAsync<Buffer>(stream).catch(() => undefined);
+    // A client that was cut off in the midst has sent nothing.
+    if (!chunks) return;
+    const raw = Buffer.concat(chunks).toString("utf8");
+    if (server.answers.content) return done(error(server.answers.content));
+    await server.beforeTaking();
+    const { envelope, secure, user } = session;
+    arrived.push({
+      from: envelope.mailFrom ? envelope.mailFrom.address : "",
+      recipients: envelope.rcptTo.map((one) => one.address),
+      secure,
+      user: typeof user === "string" ? user : undefined,
+      raw,
+      ...read(raw),
+    });
+    return done();
+  };
   const options: SMTPServerOptions = {
     logger: false,
     disableReverseLookup: true,
@@ -70,29 +89,7 @@ export async function startMailServer({ port = 0, certificate, password }: Wante
       return isRight ? done(null, { user: "mailer" }) : done(error({ code: 535, words: "no" }));
     },
     onRcptTo: (_, __, done) => done(server.answers.recipient && error(server.answers.recipient)),
-    onData: (stream, session, done) => {
-      const chunks: Buffer[] = [];
-      stream.on("data", (chunk: Buffer) => chunks.push(chunk));
-      const take = async (): Promise<void> => {
-        const refusal = server.answers.content;
-        if (refusal) return done(error(refusal));
-        await server.beforeTaking();
-        const raw = Buffer.concat(chunks).toString("utf8");
-        const { mailFrom, rcptTo } = session.envelope;
-        const from = mailFrom ? mailFrom.address : "";
-        const user = typeof session.user === "string" ? session.user : undefined;
-        arrived.push({
-          from,
-          recipients: rcptTo.map((one) => one.address),
-          secure: session.secure,
-          user,
-          raw,
-          ...read(raw),
-        });
-        return done();
-      };
-      stream.on("end", () => void take());
-    },
+    onData: (stream, session, done) => void take(stream, session, done),
   };
   const smtp = new SMTPServer(options);
   // A client that is killed in the midst is no trouble of ours.
