@@ -13,7 +13,7 @@ export const writeCursor = (core: Core, list: ListName, position: unknown): stri
   seal(core.keyring, core.random, "cursor", JSON.stringify(position), JSON.stringify(list));
 
 /** Fails with `validation_failed` where it is no cursor of this list. What it holds is as it was written. */
-export function readCursor<T>(core: Core, list: ListName, cursor: string): T {
+export function readCursor(core: Core, list: ListName, cursor: string): unknown {
   const text = open(core.keyring, "cursor", cursor, JSON.stringify(list));
   return text === undefined
     ? fail("validation_failed", {

@@ -201,7 +201,7 @@ export async function listSessionsOf(
   { limit, cursor }: PageWanted,
 ): Promise<Page<Session>> {
   const list: ListName = ["sessions", userId];
-  const before = cursor === undefined ? undefined : readCursor<string>(core, list, cursor);
+  const before = cursor === undefined ? undefined : (readCursor(core, list, cursor) as string);
   if (!(await core.store.users.byId(userId))) return fail("not_found");
   const found = await core.store.sessions.pageOfUser(userId, core.clock.now(), limit + 1, before);
   const items = found.slice(0, limit);

@@ -30,7 +30,7 @@ const selectionOf = ({ query, sort, ...filter }: UserQuery): UserSelection => ({
 export async function listUsers(core: Core, query: UserQuery, { limit, cursor }: PageWanted): Promise<Page<Member>> {
   const { role, active, emailVerified, query: text, sort } = query;
   const list: ListName = ["users", { role, active, emailVerified, text, sort }];
-  const after = cursor === undefined ? undefined : readCursor<Position>(core, list, cursor);
+  const after = cursor === undefined ? undefined : (readCursor(core, list, cursor) as Position);
   const { users, next } = await core.store.users.list(selectionOf(query), limit, after);
   return { items: await membersOf(core, users), nextCursor: next && writeCursor(core, list, next) };
 }
