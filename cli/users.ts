@@ -39,7 +39,7 @@ const list = command({
     active: either("only those who may sign in, or may not"),
     emailVerified: either("only those whose address is verified, or is not"),
     query: text("only those whose address, user name or full name begins so", { hint: "PREFIX" }),
-    sort: choice("another order; with a minus, from its end", userSorts),
+    sort: choice("by created_at, email or updated_at; from its end: --sort=-email", userSorts, { hint: "ORDER" }),
     limit: number("at most so many", { min: 1 }),
     deleted: toggle("those who were deleted and can be restored"),
   },

@@ -238,8 +238,8 @@ export const userListReaders = (db: Db, { users, userRoles }: Tables) => {
       const { role, ...rest } = others;
       const byMaking = sort === "created_at" || sort === "-created_at" || (sort === undefined && !prefix);
       const parts = Object.values(filter).filter((one) => one !== undefined).length;
-      // One part alone has an index in its own order. Anything else has not, and is cheap only where few pass.
-      const hasIndex = parts <= 1 && (byMaking || sort === undefined || parts === 0);
+      // One part alone has an index in its own order. Anything else has none, and is cheap only where few pass.
+      const hasIndex = parts === 0 || (parts === 1 && (prefix ? sort === undefined : byMaking));
       const among = hasIndex ? undefined : await fewOf(filter);
       if (prefix && sort === undefined) return await searched(prefix, { filter: others, among }, limit, after);
       if (role !== undefined && byMaking && !prefix && !among) {

@@ -299,7 +299,7 @@ describe("ETag and If-Match", () => {
           ),
         ),
       );
-      const statuses = answers.map(({ status }) => status).toSorted((one, other) => one - other);
+      const statuses = answers.map(({ status }) => status).toSorted((one, another) => one - another);
       expect(statuses).toEqual([200, ...Array(19).fill(412)]);
       const winner = answers.find(({ status }) => status === 200);
       const now = await as(clerk).get(`/${user.id}`);

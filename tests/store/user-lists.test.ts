@@ -221,12 +221,22 @@ describe("the plan of a list", () => {
     }
   });
 
-  test("of few is by their ids, in any order and with any other filter", async () => {
+  test.each([
+    [
+      "a role and a state, by address",
+      { filter: { role: "admin", active: true }, sort: "email" },
+      "user_roles_role",
+      2,
+    ],
+    ["a search, by the making", { filter: { prefix }, sort: "created_at" }, "users_(email|username|full_name)_key", 6],
+    ["the disabled, by change", { filter: { active: false }, sort: "-updated_at" }, "users_disabled", 2],
+  ] as const)("of few is by their ids: %s", async (_, selection, index, before) => {
     const { lists, plans } = watching;
     await plans();
-    await lists.list({ filter: { role: "admin", active: true }, sort: "email" }, 5);
-    const [probe, narrowing, list] = await plans();
-    for (const one of [probe, narrowing]) expect(one).toMatch(/user_roles_role/);
-    expect(list).toMatch(/sqlite_autoindex_users_1|id = ANY/);
+    await lists.list(selection, 5);
+    const found = await plans();
+    expect(found).toHaveLength(before + 1);
+    for (const narrowing of found.slice(0, before)) expect(narrowing).toMatch(new RegExp(index));
+    expect(found.at(-1)).toMatch(/sqlite_autoindex_users_1 \(id=\?\)|id = ANY/);
   });
 });
