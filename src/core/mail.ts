@@ -10,7 +10,7 @@ type Place = { /** As in "Firefox on Linux". */ readonly device: string; readonl
 /** Every kind of mail, with what its templates may say beside APP_NAME, PUBLIC_URL and the recipient. */
 export type MailFacts = {
   "verify-email": Link;
-  /** To the owner of an address that somebody registered with, or wanted to change to, once more. */
+  /** To the owner of an address that somebody registered with, or wanted to change to, once more. The link leads to a new password. */
   "account-exists": { readonly link: string };
   "reset-password": Link;
   /** To the new address. */
