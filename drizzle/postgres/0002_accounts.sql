@@ -54,6 +54,7 @@ CREATE UNIQUE INDEX "challenges_secret" ON "challenges" USING btree ("secret_has
 CREATE INDEX "challenges_expires" ON "challenges" USING btree ("expires_at");--> statement-breakpoint
 CREATE INDEX "mails_due" ON "mails" USING btree ("due_at") WHERE state in ('asked', 'queued');--> statement-breakpoint
 CREATE INDEX "mails_over" ON "mails" USING btree ("due_at") WHERE state in ('sent', 'dead');--> statement-breakpoint
+CREATE INDEX "mails_user" ON "mails" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "tombstones_email_key" ON "tombstones" USING btree ("email_key");--> statement-breakpoint
 CREATE INDEX "tombstones_username_key" ON "tombstones" USING btree ("username_key");--> statement-breakpoint
 CREATE INDEX "tombstones_deleted" ON "tombstones" USING btree ("deleted_at");--> statement-breakpoint

@@ -28,6 +28,7 @@ CREATE TABLE `mails` (
 --> statement-breakpoint
 CREATE INDEX `mails_due` ON `mails` (`due_at`) WHERE state in ('asked', 'queued');--> statement-breakpoint
 CREATE INDEX `mails_over` ON `mails` (`due_at`) WHERE state in ('sent', 'dead');--> statement-breakpoint
+CREATE INDEX `mails_user` ON `mails` (`user_id`);--> statement-breakpoint
 CREATE TABLE `tombstones` (
 	`id` text PRIMARY KEY NOT NULL,
 	`email` text NOT NULL,

@@ -37,6 +37,7 @@ const changes: Changes = {
   refreshFamilies: { insert: "nobody", advance: "nobody", countRetry: "nobody", countLateRetry: "nobody" },
   challenges: { put: "nobody", consume: "nobody", spendAll: "nobody", purge: "nobody" },
   mails: {
+    forget: "nobody",
     insert: "nobody",
     claim: "nobody",
     hold: "nobody",

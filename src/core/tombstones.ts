@@ -10,8 +10,10 @@ import { identifierKey } from "./identifiers.ts";
 /** Keeps what is needed to restore a user who has just been deleted; where nothing is to be kept, removes what is left of the person. */
 export async function bury(core: Core, tx: Tx, user: User, roles: readonly string[]): Promise<void> {
   const { epoch: _epoch, revision: _revision, updatedAt: _updatedAt, ...person } = user;
-  if (core.settings.TOMBSTONE_TTL === 0) await tx.auditEvents.forget(user.id, Number.MAX_SAFE_INTEGER);
-  else await tx.tombstones.insert({ ...person, roles, deletedAt: core.clock.now() });
+  if (core.settings.TOMBSTONE_TTL === 0) {
+    await tx.mails.forget(user.id);
+    await tx.auditEvents.forget(user.id, Number.MAX_SAFE_INTEGER);
+  } else await tx.tombstones.insert({ ...person, roles, deletedAt: core.clock.now() });
 }
 
 /** Who was deleted after this can be restored. */
@@ -95,6 +97,7 @@ export async function purgePeople(core: Core, tx: Tx, by: Actor, before: Date, l
     left -= await tx.auditEvents.forget(person.id, left);
     if (left === 0) break;
     if (!(await tx.tombstones.remove(person.id))) continue;
+    await tx.mails.forget(person.id);
     await record(core, tx, by, { action: "user.purged", userId: person.id });
     removed++;
   }

@@ -245,7 +245,8 @@ export async function deleteUser(core: Core, by: Actor, id: string, { expected }
     await record(core, tx, by, { action: "user.deleted", userId: id });
     await bury(core, tx, user, roles);
     const days = Math.ceil(core.settings.TOMBSTONE_TTL / 86_400_000);
-    await queueMail(core, tx, addresseeOf(user), "account-deleted", { days });
+    // Of nobody: what is removed of the person later must not take the word of it along.
+    await queueMail(core, tx, { ...addresseeOf(user), userId: null }, "account-deleted", { days });
   });
 }
 

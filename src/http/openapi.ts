@@ -199,9 +199,10 @@ const isSchema = (value: unknown): value is Schema => typeof value === "object" 
 /** OpenAPI 3.0 knows neither `const` nor `type: null` nor `patternProperties`, all of which TypeBox writes. */
 function toOpenApi(schema: unknown): unknown {
   if (!isSchema(schema)) return schema;
-  const { anyOf, const: only, error: _ours, patternProperties, properties, items, ...rest } = schema;
+  const { anyOf, const: only, error: _ours, patternProperties, properties, items, "x-type": type, ...rest } = schema;
   return {
     ...rest,
+    ...(type === "object" && { type, additionalProperties: true }),
     ...(only !== undefined && { enum: [only] }),
     ...(isSchema(items) && { items: toOpenApi(items) }),
     ...(isSchema(properties) && { properties: mapValues(properties, toOpenApi) }),

@@ -11,10 +11,11 @@ import {
   updateRole,
 } from "../core/roles.ts";
 import { getUser } from "../core/users.ts";
-import { roleView, userView } from "../core/views.ts";
+import { roleView } from "../core/views.ts";
 import { guards } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
+import { answerUser } from "./users.ts";
 
 /** What roles permit, and who holds them. */
 export const roleRoutes = (core: Core) =>
@@ -91,9 +92,9 @@ export const roleRoutes = (core: Core) =>
     )
     .put(
       "/users/:id/roles/:name",
-      async ({ principal, params }) => {
+      async ({ principal, params, set }) => {
         await grantRole(core, principal.by, params.id, params.name);
-        return await userAfter(core, params.id);
+        return answerUser(set, await getUser(core, params.id));
       },
       {
         permission: "roles:write",
@@ -108,9 +109,9 @@ export const roleRoutes = (core: Core) =>
     )
     .delete(
       "/users/:id/roles/:name",
-      async ({ principal, params }) => {
+      async ({ principal, params, set }) => {
         await revokeRole(core, principal.by, params.id, params.name);
-        return await userAfter(core, params.id);
+        return answerUser(set, await getUser(core, params.id));
       },
       {
         permission: "roles:write",
@@ -130,8 +131,3 @@ export const roleRoutes = (core: Core) =>
         errors: ["unavailable"],
       }),
     });
-
-async function userAfter(core: Core, id: string) {
-  const { user, roles } = await getUser(core, id);
-  return userView(user, roles);
-}

@@ -10,10 +10,9 @@ const fullName = t.String({ maxLength: 400 });
 const password = t.String({ maxLength: 4096 });
 const token = t.String({ maxLength: 8192 });
 const profile = t.Record(t.String(), t.Unknown(), { description: "An app's own members, as PROFILE_SCHEMA has them." });
-/** Anything as far as Elysia knows, which would make an object of a text where it wants one. */
+/** Anything as far as Elysia knows, which would make an object of a text where it wants one; the document says what it is. */
 const givenProfile = t.Unknown({
-  type: "object",
-  additionalProperties: true,
+  "x-type": "object",
   description: "An app's own members, as PROFILE_SCHEMA has them.",
 });
 

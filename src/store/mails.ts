@@ -55,6 +55,10 @@ export const mailWriters = (db: Db, tables: Tables) => {
     insert: async (mail: NewMail): Promise<void> => {
       await db.insert(mails).values(mail);
     },
+    /** Removes all that is about a user, sent or not. */
+    forget: async (userId: string): Promise<void> => {
+      await db.delete(mails).where(eq(mails.userId, userId));
+    },
     /**
      * Takes at most `limit` mails that are due, oldest first, until `leaseEnd`: nobody else takes them before. One
      * whose process dies is due again then. While a mail is under way it has no `problem`.

@@ -243,6 +243,7 @@ export function defineTables(k: Kit) {
     (t) => [
       k.index("mails_due").on(t.dueAt).where(sql`state in ('asked', 'queued')`),
       k.index("mails_over").on(t.dueAt).where(sql`state in ('sent', 'dead')`),
+      k.index("mails_user").on(t.userId),
     ],
   );
 

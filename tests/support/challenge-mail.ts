@@ -5,6 +5,7 @@ import { type AskedKind, type Content, openContent, sealContent } from "../../sr
 import { type Place, rawSql } from "./database.ts";
 import { besides } from "./people.ts";
 import type { TestServer } from "./server.ts";
+import { until } from "./until.ts";
 
 export type QueuedMail = {
   readonly kind: string;
@@ -59,6 +60,9 @@ export async function newestMail(core: Core & Place, to: string, kind?: string):
 export const kindsTo = async (core: Core & Place, to: string): Promise<string[]> =>
   (await queuedMails(core)).filter((one) => one.to === to).map(({ kind }) => kind);
 
-/** The same of a server that runs. */
-export const mailOf = (server: TestServer, to: string, kind?: string): Promise<QueuedMail> =>
-  besides(server, (core) => newestMail({ ...core, env: server.env }, to, kind));
+/** The same of a server that runs, which settles what somebody asked for by itself. */
+export async function mailOf(server: TestServer, to: string, kind?: string): Promise<QueuedMail> {
+  const asked = "SELECT id FROM mails WHERE state IN ('asked', 'queued')";
+  await until("the mails are sent", async () => (await rawSql(server, asked)).length === 0);
+  return await besides(server, (core) => newestMail({ ...core, env: server.env }, to, kind));
+}
