@@ -1,6 +1,6 @@
 import { Unfit } from "../src/config/parsers.ts";
-import { type Loaded, loadConfig, settings } from "../src/config.ts";
-import { fail } from "../src/core/errors.ts";
+import { type Config, type Loaded, loadConfig, type Problem, settings } from "../src/config.ts";
+import { DomainError, fail, type InputError } from "../src/core/errors.ts";
 import { createKeyring } from "../src/core/secrets.ts";
 import { counted } from "./arguments.ts";
 import { command, group } from "./command.ts";
@@ -18,14 +18,27 @@ const check = command({
   exits: { 5: "a setting is wrong, or unsafe in production" },
   async run({ production }, desk) {
     const env = production ? { ...desk.place.env, NODE_ENV: "production" } : desk.place.env;
-    const { problems } = loadConfig(env, desk.place);
-    if (problems.length > 0) {
-      fail("config_findings", { errors: problems.map(({ name, message }) => ({ path: name, message })) });
-    }
-    if (desk.json) await desk.print({ ok: true });
+    const { config, problems, notices } = loadConfig(env, desk.place);
+    if (!desk.json) for (const { name, message } of notices) desk.warn(`${name} ${message}`);
+    const errors = [...problems.map(pointed), ...(await schemaProblems(config))];
+    if (errors.length > 0) fail("config_findings", { errors });
+    if (desk.json) await desk.print({ ok: true, ...(notices.length > 0 && { notices: notices.map(pointed) }) });
     else desk.say("The settings are fine.");
   },
 });
+
+const pointed = ({ name, message }: Problem) => ({ path: name, message });
+/** What is wrong with PROFILE_SCHEMA, which is read by more than a look. */
+async function schemaProblems(config: Config): Promise<readonly InputError[]> {
+  try {
+    const { profileFormOf } = await import("../src/open.ts");
+    await profileFormOf(config);
+    return [];
+  } catch (error) {
+    if (error instanceof DomainError && error.errors) return error.errors;
+    throw error;
+  }
+}
 
 const show = command({
   description: "Show every setting with its value and where that comes from. Secrets are never shown.",
@@ -60,6 +73,7 @@ const explain = command({
       group: setting.group,
       doc: setting.doc,
       takes: taken(setting),
+      aliases: Object.entries(setting.aliases ?? {}).map(([name, { takes }]) => (takes ? `${name} (${takes})` : name)),
       file: setting.secret ? `${setting.name}_FILE may name a file of mode 0600 that holds it` : null,
       default: defaultOf(setting),
       value: shownValue(setting, loaded),
@@ -80,7 +94,10 @@ export default group({ description: "The settings of the server.", verbs: { chec
 function settingNamed(key: string): Setting {
   const name = key.toUpperCase();
   const found = settings.find(
-    (setting) => setting.name === name || (setting.secret && `${setting.name}_FILE` === name),
+    (setting) =>
+      setting.name === name ||
+      (setting.secret && `${setting.name}_FILE` === name) ||
+      Object.hasOwn(setting.aliases ?? {}, name),
   );
   if (found) return found;
   const spelled = (setting: Setting): string => setting.name.toLowerCase().replaceAll("_", "-");

@@ -7,7 +7,7 @@ import type { Interruption } from "./interruption.ts";
 import { type Io, isColoured } from "./io.ts";
 import { anyColumn, type Format, isRecord, printTo, type Rows } from "./print.ts";
 import { type BarLine, type Progress, progressOn } from "./progress.ts";
-import { promptOn, readInput } from "./prompt.ts";
+import { inputAsItComes, promptOn, readInput } from "./prompt.ts";
 import { resolveSecret, type SecretArgs } from "./secret.ts";
 import type { Column } from "./table.ts";
 import { visible, visibleLines } from "./visible.ts";
@@ -19,8 +19,9 @@ export type Desk = {
   /**
    * Data, to standard output: a list, one object, or a text. `columns` choose what a table, lines and CSV show; JSON always has all of it.
    * A list may be an async iterable of rows or of pages, and is then written as it comes.
+   * `unasked` is the format where neither --json nor --output asks for one.
    */
-  print<T>(value: T | Rows<T>, columns?: readonly Column<T>[]): Promise<void>;
+  print<T>(value: T | Rows<T>, columns?: readonly Column<T>[], unasked?: Format): Promise<void>;
   /** A message, to standard error; silent with --quiet. */
   readonly say: (message: string) => void;
   /** A message that only --verbose shows. */
@@ -36,6 +37,8 @@ export type Desk = {
   secret(question: string, args: SecretArgs): Promise<string>;
   /** All of standard input. */
   input(): Promise<string>;
+  /** Standard input as it comes, to its end or until the command is interrupted. */
+  inputAsItComes(): AsyncIterable<Uint8Array>;
   /** A bar for work that takes more than two seconds; `total` is undefined where nobody knows it. */
   progress(total: number | undefined, label: string): Progress;
   /** Aborted by SIGINT, SIGTERM and --timeout: finish the batch, then return. */
@@ -71,7 +74,8 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
   const { dryRun, reason, quiet, verbose, timeout, envFile } = globals;
   const interactive = io.stdin.isTTY && io.stderr.isTTY && !globals.noInput && !io.env.CI;
   const prompt = promptOn(io, interruption);
-  const format: Format = globals.json ? "json" : (globals.output ?? (io.stdout.isTTY ? "table" : "lines"));
+  const asked: Format | undefined = globals.json ? "json" : globals.output;
+  const format: Format = asked ?? (io.stdout.isTTY ? "table" : "lines");
   const json = format === "json" || format === "ndjson";
   const place = { env: io.env, cwd: io.cwd, ...(envFile !== undefined && { envFile }) };
   const line = barLine(io, quiet);
@@ -91,9 +95,9 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
         await core.close();
       }
     },
-    async print(value, columns) {
+    async print(value, columns, unasked = format) {
       line?.clear();
-      const how = { format, signal: interruption.signal };
+      const how = { format: asked ?? unasked, signal: interruption.signal };
       if (unshown === undefined || !isRecord(value)) return printTo(io.stdout, value, columns, how);
       const password = unshown;
       unshown = undefined;
@@ -132,6 +136,7 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
       return value;
     },
     input: () => readInput(io, interruption.signal),
+    inputAsItComes: () => inputAsItComes(io, interruption.signal),
     progress: (total, label) => progressOn(line, io, total, label),
     interrupted: interruption.signal,
     dryRun,

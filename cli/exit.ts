@@ -11,6 +11,7 @@ export const exitCodes = {
   wrong_method: 2,
   missing: 3,
   conflict: 4,
+  stale: 4,
   finding: 5,
   partial: 6,
   unavailable: 69,

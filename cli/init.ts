@@ -53,6 +53,7 @@ export default command({
     if (isLoose) desk.warn(`${directory} can be entered by others: \`chmod 700 ${directory}\`.`);
     if (desk.json) await desk.print({ settings: file, made });
     if (made.length === 0) desk.say("Nothing to do: everything is there already.");
+    else if (config.ADMIN_EMAIL) desk.say("Next: `authctl serve`.");
     else desk.say("Next: `authctl admin seed --email you@example.com`, then `authctl serve`.");
   },
 });
@@ -78,16 +79,18 @@ const secretPath = (config: Config): string => `${config.DATA_DIR}/secret.key`;
  * Holds what this run was told by its environment, so that a server that is started without it finds the same
  * database and the same secret. A secret itself is never written down: only the file that holds it.
  */
-function settingsText({ config, sources, texts }: Loaded, desk: Desk): string {
+function settingsText({ config, sources }: Loaded, desk: Desk): string {
   const { env } = desk.place;
-  const told = settings.flatMap(({ name, secret }) => {
+  const told = settings.flatMap(({ name, secret, aliases = {} }) => {
     const file = env[`${name}_FILE`];
     if (secret && file) return [`${name}_FILE=${quoted(file)}`];
     if (name === "SECRET_KEY" && !config.SECRET_KEY) return [`SECRET_KEY_FILE=${quoted(secretPath(config))}`];
-    if (sources[name] !== "environment") return [];
+    if (!sources[name].startsWith("environment")) return [];
     const isFile = name === "DATABASE_URL" && config.DATABASE_URL.dialect === "sqlite";
-    const text = isFile ? env[name] : texts[name];
-    if (text !== undefined) return [`${name}=${quoted(text)}`];
+    if (isFile || !secret) {
+      const variables = [name, ...Object.keys(aliases)].map((one) => [one, env[one]] as const);
+      return variables.flatMap(([one, text]) => (text ? [`${one}=${quoted(text)}`] : []));
+    }
     desk.warn(`${name} is not written down: set it, or ${name}_FILE, wherever the server starts.`);
     return [];
   });

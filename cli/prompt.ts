@@ -82,3 +82,15 @@ export async function readInput(io: Io, signal: AbortSignal): Promise<string> {
     return unlessAborted(io.stdin.read(), signal);
   }
 }
+
+/** Standard input in pieces; ends where `signal` aborts, so that whoever works on it can finish. */
+export async function* inputAsItComes(io: Io, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  while (!signal.aborted) {
+    const bytes = await unlessAborted(io.stdin.read(), signal).catch((error: unknown) => {
+      if (signal.aborted) return undefined;
+      throw error;
+    });
+    if (bytes === undefined) return;
+    yield bytes;
+  }
+}

@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { version } from "../package.json";
+import { loadConfig } from "../src/config.ts";
 import { DomainError, fail } from "../src/core/errors.ts";
 import { type Opening, openCore, type Place, settle } from "../src/open.ts";
 import { command } from "./command.ts";
@@ -31,6 +32,7 @@ export default command({
     };
     const place: Place = { ...desk.place, env };
     const start = settle(place).WORKERS === 1 ? serveAlone : serveTogether;
+    for (const { name, message } of loadConfig(env, place).notices) desk.warn(`${name} ${message}`);
     return await start(desk, { ...place, ...(migrate !== undefined && { migrate }) });
   },
 });
@@ -135,7 +137,7 @@ function urlOf(host: string, port: number): string {
 
 /** Where to go from here: one line in production, one screen in a development that has just begun. */
 function announce(desk: Desk, place: Place, url: string, made: readonly string[]): void {
-  const { NODE_ENV, HOST, WORKERS } = settle(place);
+  const { NODE_ENV, HOST, WORKERS, ADMIN_EMAIL } = settle(place);
   const who = WORKERS === 1 ? "" : ` with ${WORKERS} workers`;
   for (const what of made) desk.say(what);
   if (NODE_ENV === "production") return desk.say(`authctl ${version} serves ${url}${who}`);
@@ -143,23 +145,17 @@ function announce(desk: Desk, place: Place, url: string, made: readonly string[]
   desk.say(`authctl ${version} serves ${url}${who}; its pages are at ${here}/docs`);
   // Whoever typed the README's command may have neither Bun nor authctl on the path.
   const authctl = place.env["npm_lifecycle_event"] === "up" ? "npx -y bun@1.4.5 run authctl" : "authctl";
-  if (made.length > 0) desk.say(firstSteps(here, authctl));
+  if (made.length === 0) return;
+  const seed = `A first admin, from another shell in this directory:\n  ${authctl} admin seed --email ada@example.com\n`;
+  desk.say(`${firstSteps(here)}\n${ADMIN_EMAIL === undefined ? seed : ""}`);
 }
 
 /** What stands between a new database and a first token, to be pasted. */
-function firstSteps(url: string, authctl: string): string {
+function firstSteps(url: string): string {
   const post = (path: string, body: object): string =>
     `  curl -s ${url}/api/v1/auth/${path} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
   const person = { email: "ada@example.com", password: "correct horse battery staple" };
-  return [
-    "",
-    "A first user, and a first token:",
-    post("register", person),
-    post("login", person),
-    "A first admin, from another shell in this directory:",
-    `  ${authctl} admin seed --email ada@example.com`,
-    "",
-  ].join("\n");
+  return ["", "A first user, and a first token:", post("register", person), post("login", person)].join("\n");
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

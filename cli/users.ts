@@ -1,6 +1,8 @@
 import type { Core } from "../src/core/core.ts";
 import { DomainError, fail, type InputError } from "../src/core/errors.ts";
+import { setPassword } from "../src/core/new-passwords.ts";
 import { listSessions } from "../src/core/sessions.ts";
+import { pagesOfUsers, type UserQuery, userSorts } from "../src/core/user-lists.ts";
 import {
   createUser,
   deleteUser,
@@ -9,17 +11,20 @@ import {
   findUser,
   type Member,
   type MemberChange,
-  pagesOfUsers,
-  setPassword,
   updateUser,
 } from "../src/core/users.ts";
 import { userView } from "../src/core/views.ts";
-import type { UserFilter } from "../src/store/users.ts";
 import { counted, either } from "./arguments.ts";
 import { command, group } from "./command.ts";
+import { listDeleted, restore } from "./deleted-users.ts";
 import type { Desk } from "./desk.ts";
 import { choice, number, positional, text, toggle } from "./options.ts";
+import { profileJson, readProfile } from "./profile-json.ts";
 import { secretArgs } from "./secret.ts";
+import exportCommand from "./user-export.ts";
+import importCommand from "./user-import.ts";
+import { sendReset, verifyEmail } from "./user-mails.ts";
+import { role } from "./user-roles.ts";
 
 const viewOf = ({ user, roles }: Member) => userView(user, roles);
 const columns = ["id", "email", "username", "roles", "is_active", "last_login_at"] as const;
@@ -27,30 +32,37 @@ const oneUser = { user: positional("USER", "id, address or user name", { require
 const someUsers = { users: positional("USER", "ids, addresses or user names", { required: true, many: true }) };
 
 const list = command({
-  description: "List users in the order of their making, to the end.",
+  description: "List users to the end: in the order of their making, or as well as they match a --query.",
   effect: "read",
   args: {
     role: text("only those who hold this role"),
     active: either("only those who may sign in, or may not"),
     emailVerified: either("only those whose address is verified, or is not"),
-    query: text("only those whose address or user name begins so", { hint: "PREFIX" }),
+    query: text("only those whose address, user name or full name begins so", { hint: "PREFIX" }),
+    sort: choice("by created_at, email or updated_at; from its end: --sort=-email", userSorts, { hint: "ORDER" }),
     limit: number("at most so many", { min: 1 }),
+    deleted: toggle("those who were deleted and can be restored"),
   },
   examples: ["authctl user list --no-active --output csv", "authctl user list --role admin --json"],
-  async run({ role, active, emailVerified, query, limit }, desk) {
-    const filter: UserFilter = {
+  async run({ role, active, emailVerified, query, sort, limit, deleted }, desk) {
+    const wanted: UserQuery = {
       ...(role !== undefined && { role }),
       ...(active !== undefined && { active }),
       ...(emailVerified !== undefined && { emailVerified }),
-      ...(query !== undefined && { prefix: query.trim().toLowerCase() }),
+      ...(query !== undefined && { query }),
+      ...(sort !== undefined && { sort }),
     };
-    await desk.withCore((core) => desk.print(views(core, filter, limit, desk), columns));
+    if (deleted && (limit !== undefined || Object.keys(wanted).length > 0)) {
+      fail("usage", { detail: "--deleted lists all who can be restored: it takes no filter." });
+    }
+    if (deleted) return await listDeleted(desk);
+    return await desk.withCore((core) => desk.print(views(core, wanted, limit, desk), columns));
   },
 });
 
-async function* views(core: Core, filter: UserFilter, limit = Number.POSITIVE_INFINITY, desk: Pick<Desk, "say">) {
+async function* views(core: Core, wanted: UserQuery, limit = Number.POSITIVE_INFINITY, desk: Pick<Desk, "say">) {
   let left = limit;
-  for await (const page of pagesOfUsers(core, filter)) {
+  for await (const page of pagesOfUsers(core, wanted)) {
     yield page.slice(0, left).map(viewOf);
     if (page.length > left) {
       desk.say(`There are more than ${counted(limit, "user")}: --limit ended the list.`);
@@ -76,6 +88,8 @@ const create = command({
     email: text("the address", { required: true }),
     username: text("the user name"),
     fullName: text("the full name"),
+    locale: text("the language, such as en or de-AT", { hint: "TAG" }),
+    profileJson,
     role: text("a role; without any, `user`", { many: true }),
     emailVerified: toggle("the address counts as verified"),
     disabled: toggle("may not sign in until enabled"),
@@ -87,15 +101,24 @@ const create = command({
     "authctl user create --email ada@example.com --role admin --role user --passwordless",
   ],
   exits: { 4: "the address or the user name is taken" },
-  async run({ email, username, fullName, role, emailVerified, disabled, passwordless, ...secret }, desk) {
+  async run(
+    { email, username, fullName, locale, profileJson: file, role, emailVerified, disabled, passwordless, ...secret },
+    desk,
+  ) {
     if (passwordless && (secret.generate || secret.passwordStdin || secret.passwordFile !== undefined)) {
       fail("usage", { detail: "--passwordless and a password exclude each other." });
     }
+    if (file === "-" && secret.passwordStdin) {
+      fail("usage", { detail: "Standard input is either the password or the profile." });
+    }
+    const profile = file === undefined ? undefined : await readProfile(desk, file);
     await desk.withCore(async (core, by) => {
       const made = await createUser(core, by, {
         email,
         ...(username !== undefined && { username }),
         ...(fullName !== undefined && { fullName }),
+        ...(locale !== undefined && { locale }),
+        ...(profile && { profile }),
         ...(role.length > 0 && { roles: role }),
         ...(!passwordless && { password: await desk.secret(`Password of ${email}`, secret) }),
         emailVerified,
@@ -106,31 +129,44 @@ const create = command({
   },
 });
 
+const clearable = ["username", "full-name", "locale", "profile"] as const;
+
 const update = command({
-  description: "Change what a user is called, or whether the address is verified.",
+  description: "Change what is known of a user, or whether the address is verified.",
   effect: "write",
   args: {
     ...oneUser,
     email: text("the new address; it counts as not verified"),
     username: text("the new user name"),
     fullName: text("the new full name"),
+    locale: text("the language, such as en or de-AT", { hint: "TAG" }),
+    profileJson,
     emailVerified: either("the address counts as verified, or as not verified"),
-    clear: choice("take a name away", ["username", "full-name"], { many: true }),
+    clear: choice("take something away", clearable, { many: true }),
   },
-  examples: ["authctl user update ada@example.com --full-name 'Ada King'", "authctl user update ada --clear username"],
+  examples: [
+    "authctl user update ada@example.com --full-name 'Ada King'",
+    "authctl user update ada --clear username",
+    `echo '{"plan":"pro"}' | authctl user update ada --profile-json -`,
+  ],
   exits: { 4: "the address or the user name is taken" },
-  async run({ user, email, username, fullName, emailVerified, clear }, desk) {
-    const cleared = { username: clear.includes("username"), fullName: clear.includes("full-name") };
-    if ((cleared.username && username !== undefined) || (cleared.fullName && fullName !== undefined)) {
-      fail("usage", { detail: "A name cannot be set and cleared at once." });
+  async run({ user, email, username, fullName, locale, profileJson: file, emailVerified, clear }, desk) {
+    const given = { username, "full-name": fullName, locale, profile: file };
+    if (clear.some((name) => given[name] !== undefined)) {
+      fail("usage", { detail: "Nothing can be set and cleared at once." });
     }
+    const profile = file === undefined ? undefined : await readProfile(desk, file);
     const change: MemberChange = {
       ...(email !== undefined && { email }),
       ...(username !== undefined && { username }),
       ...(fullName !== undefined && { fullName }),
+      ...(locale !== undefined && { locale }),
+      ...(profile && { profile: { how: "merge", members: profile } }),
       ...(emailVerified !== undefined && { emailVerified }),
-      ...(cleared.username && { username: null }),
-      ...(cleared.fullName && { fullName: null }),
+      ...(clear.includes("username") && { username: null }),
+      ...(clear.includes("full-name") && { fullName: null }),
+      ...(clear.includes("locale") && { locale: null }),
+      ...(clear.includes("profile") && { profile: { how: "replace", members: {} } }),
     };
     if (Object.keys(change).length === 0) fail("usage", { detail: "Say what to change: --email, --username, …" });
     await desk.withCore(async (core, by) => {
@@ -168,7 +204,7 @@ const enable = command({
 });
 
 const remove = command({
-  description: "Delete users with everything but the audit trail.",
+  description: "Delete users. As long as TOMBSTONE_TTL allows, `authctl user restore` brings them back.",
   effect: "destructive",
   dryRun: true,
   args: someUsers,
@@ -210,7 +246,22 @@ const password = command({
 
 export default group({
   description: "The people.",
-  verbs: { list, get, create, update, disable, enable, delete: remove, "set-password": password },
+  verbs: {
+    list,
+    get,
+    create,
+    update,
+    disable,
+    enable,
+    delete: remove,
+    restore,
+    "set-password": password,
+    "send-reset": sendReset,
+    "verify-email": verifyEmail,
+    role,
+    import: importCommand,
+    export: exportCommand,
+  },
 });
 
 /** Everybody who is named, once. Fails before anything is done where somebody is unknown. */
@@ -246,7 +297,7 @@ async function withEach(
     try {
       finished.push(await act(member));
     } catch (error) {
-      if (!(error instanceof DomainError && ["conflict", "missing"].includes(error.kind))) throw error;
+      if (!(error instanceof DomainError && ["conflict", "missing", "forbidden"].includes(error.kind))) throw error;
       refused.push({ email: member.user.email, error });
     }
   }

@@ -32,7 +32,7 @@ function settingsPage(): string {
       return [
         code(row.name),
         fallback,
-        `${row.doc}${row.secret ? ` Secret; ${code(`${row.name}_FILE`)} names a file that holds it.` : ""}`,
+        `${row.doc}${row.secret ? ` Secret; ${code(`${row.name}_FILE`)} names a file that holds it.` : ""}${aliasesOf(row)}`,
       ];
     });
     return `## ${group}\n\n${table(["variable", "default", "meaning"], lines)}`;
@@ -40,9 +40,15 @@ function settingsPage(): string {
   return [
     generated,
     "# Settings",
-    "Every setting is a variable of the environment, or a line `NAME=value` of a file `.env` in the directory that the server is started in (`--env-file FILE` names another one). The environment wins over the file. Lengths of time are written `90s`, `15m`, `12h`, `30d`; sizes `64KiB`. `authctl config check` reports every problem at once, `authctl config show` the values and where each came from.",
+    "Every setting is a variable of the environment, or a line `NAME=value` of a file `.env` in the directory that the server is started in (`--env-file FILE` names another one). The environment wins over the file. Lengths of time are written `90s`, `15m`, `12h`, `30d`; sizes `64KiB`. `authctl config check` reports every problem at once, `authctl config show` the values and where each came from. An alias is what other projects call the same setting: it may stand instead of ours, or beside it where both say the same; two that differ are refused.",
     ...sections,
   ].join("\n\n");
+}
+
+/** What the templates call it. */
+function aliasesOf({ aliases = {} }: (typeof settings)[number]): string {
+  const names = Object.entries(aliases).map(([name, { takes }]) => code(name) + (takes ? ` (${takes})` : ""));
+  return names.length > 0 ? ` Alias: ${names.join(", ")}.` : "";
 }
 
 function errorsPage(): string {
@@ -109,7 +115,7 @@ function httpPage(document: { paths: Record<string, Record<string, Operation>> }
   return [
     generated,
     "# HTTP",
-    "The whole contract, with the form of every answer, is the OpenAPI document that a running server has at `/openapi.json`; `/docs` shows it, and lets you try it. Bodies are JSON in UTF-8, times RFC 3339 in UTC, ids UUIDv7. Every answer carries `X-Request-Id`. A credential is sent as `Authorization: Bearer …`, or comes by cookie.",
+    "The whole contract, with the form of every answer, is the OpenAPI document that a running server has at `/openapi.json`; `/docs` shows it, and lets you try it. Bodies are JSON in UTF-8, times RFC 3339 in UTC, ids UUIDv7. Every answer carries `X-Request-Id`. A credential is sent as `Authorization: Bearer …`, or comes by cookie. With `COMPAT_PATHS=true` the paths of the FastAPI templates are [answered as well](from-fastapi.md).",
     table(["route", "for", "input", "what it does", "failures of its own"], rows),
     "Any route with a body may also answer `malformed_request`, `unsupported_media_type`, `payload_too_large` and `validation_failed`; any route for those who are signed in `unauthenticated` and `session_hijack_suspected`; any route but the probes, the keys and the docs page `rate_limited`, and tells what is left of the limit of requests in the fields `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10). See [errors](errors.md).",
   ].join("\n\n");

@@ -4,298 +4,15 @@
  * settings are all read from it. The environment is read nowhere else.
  */
 import { readFileSync, statSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
-import { parseEnv } from "node:util";
-import { contradictions, unsafe } from "./config/checks.ts";
-import {
-  choice,
-  cookieDomain,
-  cookieName,
-  databaseUrl,
-  duration,
-  networks,
-  origin,
-  origins,
-  type Parser,
-  path,
-  quota,
-  schemaName,
-  secrets,
-  shownDatabaseUrl,
-  size,
-  text,
-  toggle,
-  Unfit,
-  unfit,
-  upTo,
-  whole,
-} from "./config/parsers.ts";
-import { redisUrl, shownRedisUrl } from "./config/redis-url.ts";
+import { isDeepStrictEqual, parseEnv } from "node:util";
+import { asItIs } from "./config/aliases.ts";
+import { contradictions, hints, placeholders, unsafe } from "./config/checks.ts";
+import { type Parser, Unfit } from "./config/parsers.ts";
+import type { Setting } from "./config/rows.ts";
+import { table } from "./config/table.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
-
-type Chosen = Readonly<Record<string, unknown>>;
-
-type Setting<T> = {
-  readonly doc: string;
-  readonly group: string;
-  readonly parse: Parser<T>;
-  /** As it would be written in the environment; a function where it follows from settings further up. */
-  readonly fallback?: string | ((chosen: Chosen) => string | undefined);
-  /** How the fallback is described where it is not one fixed text. */
-  readonly fallbackDoc?: string;
-  /** Never shown, and may also come from the file that `…_FILE` names. */
-  readonly secret?: boolean;
-  /** How a secret value is shown after all, without what is secret in it. */
-  readonly shown?: (value: T) => string;
-};
-
-const required = <T>(row: Omit<Setting<T>, "group">) => row as Setting<T> & { readonly optional?: never };
-const optional = <T>(row: Omit<Setting<T>, "group">) =>
-  ({ ...row, optional: true }) as Setting<T> & { readonly optional: true };
-
-const isLocal = (publicUrl: unknown) => /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(String(publicUrl));
-
-const table = {
-  Server: {
-    NODE_ENV: required({
-      doc: "In `production` the server refuses to start on anything unsafe, and makes no secret by itself.",
-      parse: choice("development", "production", "test"),
-      fallback: "development",
-    }),
-    HOST: required({ doc: "The address to listen on.", parse: text, fallback: "127.0.0.1" }),
-    PORT: required({ doc: "The port to listen on; 0 takes any free one.", parse: whole(0, 65_535), fallback: "8000" }),
-    WORKERS: required({ doc: "Server processes that share the port.", parse: whole(1, 64), fallback: "1" }),
-    PUBLIC_URL: required({
-      doc: "The address that users and apps reach this server at: the issuer of the tokens. Never taken from a request.",
-      parse: origin,
-      fallback: (chosen) => `http://localhost:${Number(chosen["PORT"]) || 8000}`,
-      fallbackDoc: "http://localhost:8000 (with PORT)",
-    }),
-    BODY_LIMIT: required({
-      doc: "The largest body of a request that is read.",
-      parse: size(1024, 1024 ** 2),
-      fallback: "64KiB",
-    }),
-    SHUTDOWN_TIMEOUT: required({
-      doc: "How long a stopping server waits for the requests that it has begun. For at most half of it, it goes on taking new ones while they come, so that a proxy has time to send them elsewhere.",
-      parse: duration("1s", "10m"),
-      fallback: "10s",
-    }),
-    TRUSTED_PROXIES: required({
-      doc: "The proxies in front of this server, as addresses or networks separated by commas. What they write into PROXY_HEADER is believed, read from the right; without them the client is whoever connects.",
-      parse: networks,
-      fallback: "",
-      fallbackDoc: "none",
-    }),
-    PROXY_HEADER: required({
-      doc: "Where the trusted proxies write the client's address down. Only this one is read, as the other may come from anybody.",
-      parse: choice("x-forwarded-for", "forwarded"),
-      fallback: "x-forwarded-for",
-    }),
-    LOG_LEVEL: required({
-      doc: "The least level that is logged.",
-      parse: choice("trace", "debug", "info", "warn", "error", "fatal", "silent"),
-      fallback: "info",
-    }),
-    LOG_FORMAT: required({
-      doc: "`json` prints one JSON object on each line; `auto` prints for people on a terminal and JSON elsewhere.",
-      parse: choice("auto", "json", "pretty"),
-      fallback: "auto",
-    }),
-  },
-  Storage: {
-    DATA_DIR: required({
-      doc: "The directory of the embedded database and of the secret that a development server makes (mode 0700).",
-      parse: path,
-      fallback: "./data",
-    }),
-    DATABASE_URL: required({
-      doc: "Where the data is: `sqlite:./data/auth.db`, `sqlite:///./data/auth.db`, `file:/var/lib/authctl/auth.db` or a path; or `postgres://user:password@host:5432/database?sslmode=verify-full`, with `sslmode` and the other parameters of libpq.",
-      parse: databaseUrl,
-      fallback: (chosen) => `sqlite:${String(chosen["DATA_DIR"])}/auth.db`,
-      fallbackDoc: "sqlite:./data/auth.db (in DATA_DIR)",
-      secret: true,
-      shown: shownDatabaseUrl,
-    }),
-    DATABASE_SCHEMA: required({
-      doc: "The Postgres schema that the tables are in; made where it is missing.",
-      parse: schemaName,
-      fallback: "public",
-    }),
-    DATABASE_CONNECTIONS: required({
-      doc: "The most connections to Postgres that one server process holds. One more request waits for at most 5 seconds, and is then answered 503.",
-      parse: whole(2, 1000),
-      fallback: "10",
-    }),
-    SQLITE_SYNCHRONOUS: required({
-      doc: "`full` keeps every acknowledged write through a loss of power; `normal` is faster and may lose the last ones.",
-      parse: choice("full", "normal"),
-      fallback: "full",
-    }),
-    REDIS_URL: optional({
-      doc: "The Redis that several servers count requests in: `redis://:password@host:6379/0`, `rediss://` for TLS, `redis+sentinel://:password@host:26379,host:26379/master/0` or `redis+cluster://host:6379,host:6379`. Never the authority: whatever is in it may be lost at any time.",
-      parse: redisUrl,
-      secret: true,
-      shown: shownRedisUrl,
-    }),
-    SECRET_KEY: optional({
-      doc: "The server secret, at least 32 random bytes: seals what is stored and signs what is issued. Several, separated by white space, are all accepted; the first one writes. A development server makes its own in DATA_DIR/secret.key.",
-      parse: secrets,
-      secret: true,
-    }),
-  },
-  "Sessions and tokens": {
-    ACCESS_TOKEN_TTL: required({
-      doc: "The life of an access token.",
-      parse: duration("1m", "24h"),
-      fallback: "15m",
-    }),
-    REFRESH_TOKEN_TTL: required({
-      doc: "How long a session with refresh tokens may rest before it ends.",
-      parse: duration("1m", "365d"),
-      fallback: "7d",
-    }),
-    REFRESH_ABSOLUTE_TTL: required({
-      doc: "When a session with refresh tokens ends, however busy it is.",
-      parse: duration("1m", "3650d"),
-      fallback: "30d",
-    }),
-    SESSION_IDLE_TTL: required({
-      doc: "How long a session with a session token may rest before it ends.",
-      parse: duration("1m", "365d"),
-      fallback: "1h",
-    }),
-    SESSION_ABSOLUTE_TTL: required({
-      doc: "When a session with a session token ends, however busy it is.",
-      parse: duration("1m", "3650d"),
-      fallback: "24h",
-    }),
-    REFRESH_GRACE: required({
-      doc: "How long the refresh token before the current one still gets the same answer, so that two tabs or a lost answer sign nobody out.",
-      parse: duration("0s", "60s"),
-      fallback: "10s",
-    }),
-    REFRESH_LATE_RETRY: required({
-      doc: "Whether the refresh token before the current one is taken once in 24 hours after the grace, from the same client.",
-      parse: toggle,
-      fallback: "on",
-    }),
-    SESSION_BINDING: required({
-      doc: "What happens to a credential that another client presents: `off` ignores it, `observe` records it, `ua-family` revokes when the browser or system family differs, `ua-strict` when the User-Agent differs at all.",
-      parse: choice("off", "observe", "ua-family", "ua-strict"),
-      fallback: "ua-family",
-    }),
-    SESSION_CACHE_TTL: required({
-      doc: "How long a session that was checked may be taken from Redis without asking the database, at most 5 seconds; 0 always asks. The bound on how late a revocation counts where Redis cannot be told of it.",
-      parse: upTo("5s"),
-      fallback: "0",
-    }),
-    TOKEN_ALGORITHM: required({
-      doc: "The algorithm that signs access tokens.",
-      parse: (value) =>
-        (["ES256", "EdDSA", "RS256"] as const).find((one) => one.toLowerCase() === value.toLowerCase()) ??
-        unfit("one of ES256, EdDSA, RS256"),
-      fallback: "ES256",
-    }),
-    TOKEN_AUDIENCE: required({
-      doc: "The audience of the access tokens.",
-      parse: text,
-      fallback: (chosen) => String(chosen["PUBLIC_URL"]),
-      fallbackDoc: "PUBLIC_URL",
-    }),
-  },
-  Passwords: {
-    PASSWORD_MIN_LENGTH: required({
-      doc: "The least number of characters (code points) of a password.",
-      parse: whole(8, 64),
-      fallback: "15",
-    }),
-    ARGON2_MEMORY_KIB: required({
-      doc: "The memory of one argon2id hash, in KiB. In production at least 19456.",
-      parse: whole(8, 1_048_576),
-      fallback: "19456",
-    }),
-    ARGON2_TIME_COST: required({
-      doc: "The passes of one argon2id hash. In production at least 2.",
-      parse: whole(1, 10),
-      fallback: "2",
-    }),
-    HASH_CONCURRENCY: required({
-      doc: "Passwords that are hashed at the same time, over all workers.",
-      parse: whole(1, 256),
-      fallback: () => String(Math.max(1, availableParallelism() - 1)),
-      fallbackDoc: "cores − 1, at least 1",
-    }),
-    HASH_QUEUE: required({
-      doc: "Sign-ins that may wait for their hash, for at most 2 seconds; one more is answered 503 `overloaded`.",
-      parse: whole(0, 10_000),
-      fallback: "64",
-    }),
-  },
-  Limits: {
-    RATE_LIMITS: required({
-      doc: "Whether anything is limited at all; `off` is for load tests.",
-      parse: toggle,
-      fallback: "on",
-    }),
-    RATE_LIMIT_REQUESTS: required({
-      doc: "Requests of one client address (of one /64 with IPv6), as number/time; an office behind one address is many people. Counted in Redis; without it each worker counts its share.",
-      parse: quota,
-      fallback: "6000/1m",
-    }),
-    RATE_LIMIT_SIGN_IN_ACCOUNT: required({
-      doc: "Passwords that may be tried on one account, whether there is such an account or not. A right one is not counted. Counted in the database.",
-      parse: quota,
-      fallback: "10/15m",
-    }),
-    RATE_LIMIT_SIGN_IN_ADDRESS: required({
-      doc: "Passwords that may be tried from one client address. A right one is not counted. Counted in the database.",
-      parse: quota,
-      fallback: "100/15m",
-    }),
-  },
-  Browsers: {
-    COOKIE_SECURE: required({
-      doc: "Whether cookies are sent over https alone.",
-      parse: toggle,
-      fallback: (chosen) => (isLocal(chosen["PUBLIC_URL"]) ? "off" : "on"),
-      fallbackDoc: "on, but for http://localhost",
-    }),
-    COOKIE_SAMESITE: required({
-      doc: "The SameSite attribute of the access and session cookies; the refresh cookie is always Strict.",
-      parse: choice("lax", "strict", "none"),
-      fallback: "lax",
-    }),
-    COOKIE_DOMAIN: optional({
-      doc: "The Domain attribute of the cookies. Without it they stay with this host, which is safer.",
-      parse: cookieDomain,
-    }),
-    COOKIE_ACCESS_NAME: required({
-      doc: "The name of the cookie with the access token.",
-      parse: cookieName,
-      fallback: "access_token",
-    }),
-    COOKIE_REFRESH_NAME: required({
-      doc: "The name of the cookie with the refresh token.",
-      parse: cookieName,
-      fallback: "refresh_token",
-    }),
-    COOKIE_SESSION_NAME: required({
-      doc: "The name of the cookie with the session token.",
-      parse: cookieName,
-      fallback: (chosen) => (chosen["COOKIE_SECURE"] && !chosen["COOKIE_DOMAIN"] ? "__Host-session" : "session"),
-      fallbackDoc: "__Host-session (session where COOKIE_SECURE is off or COOKIE_DOMAIN is set)",
-    }),
-    ALLOWED_ORIGINS: required({
-      doc: "Origins of other hosts whose pages may send requests with our cookies, separated by commas.",
-      parse: origins,
-      fallback: "",
-      fallbackDoc: "none",
-    }),
-  },
-} as const;
 
 type Rows = (typeof table)[keyof typeof table];
 type RowOf = UnionToIntersection<Rows>;
@@ -311,7 +28,9 @@ export const settings: ReadonlyArray<Setting<unknown> & { readonly name: Setting
   ([group, rows]) => Object.entries(rows).map(([name, row]) => ({ ...row, name: name as SettingName, group }) as never),
 );
 
-export type Source = "default" | "environment" | `file ${string}`;
+type Place = "environment" | `file ${string}`;
+/** Where a value came from, with the name of the variable where that is an alias. */
+export type Source = "default" | Place | `${Place} (${string})`;
 export type Problem = { readonly name: string; readonly message: string };
 
 export type Loaded = {
@@ -321,7 +40,13 @@ export type Loaded = {
   /** The values as they are written in the environment. Secrets are left out. */
   readonly texts: Readonly<Partial<Record<SettingName, string>>>;
   readonly problems: readonly Problem[];
+  /** What is no mistake, and yet should be known. */
+  readonly notices: readonly Problem[];
 };
+
+/** A variable that says something. */
+type Variable = { readonly name: string; readonly text: string; readonly source: Place };
+type Read = (name: string) => Variable | undefined;
 
 /**
  * Reads every setting and reports every problem at once. A value comes from the environment, else from the
@@ -331,43 +56,77 @@ export function loadConfig(environment: Environment, place: { cwd: string; envFi
   const problems: Problem[] = [];
   const file = place.envFile ?? ".env";
   const fromFile = readOptional(resolve(place.cwd, file), place.envFile !== undefined, problems);
-  const raw = (name: string) => environment[name] || fromFile[name] || undefined;
-  const sourceOf = (name: string): Source => (environment[name] ? "environment" : `file ${file}`);
+  const read: Read = (name) => {
+    const text = environment[name] || fromFile[name];
+    return text ? { name, text, source: environment[name] ? "environment" : `file ${file}` } : undefined;
+  };
 
   const chosen: Record<string, unknown> = {};
   const sources: Record<string, Source> = {};
   const texts: Record<string, string> = {};
   for (const setting of settings) {
     const { name } = setting;
-    let value = raw(name);
-    let source: Source = value === undefined ? "default" : sourceOf(name);
-    const twin = setting.secret ? raw(`${name}_FILE`) : undefined;
-    if (twin !== undefined && value !== undefined) {
-      problems.push({ name, message: `is set, and ${name}_FILE too: keep one of them.` });
-    } else if (twin !== undefined) {
-      value = readSecret(`${name}_FILE`, resolve(place.cwd, twin), problems);
-      source = `file ${twin}`;
-    }
     const fallback = typeof setting.fallback === "function" ? setting.fallback(chosen) : setting.fallback;
-    sources[name] = source;
-    try {
-      if (value !== undefined) chosen[name] = setting.parse(value);
-    } catch (error) {
-      if (!(error instanceof Unfit)) throw error;
-      problems.push({ name, message: `must be ${error.message}.` });
-    }
+    const given = readSetting(setting, { read, cwd: place.cwd, problems });
+    sources[name] = given?.source ?? "default";
     // A value that did not fit gives way to the default, so that one mistake is not reported once for every setting that follows from it.
-    const fits = chosen[name] !== undefined;
-    if (!fits && fallback !== undefined) chosen[name] = setting.parse(fallback);
-    const written = fits ? value : fallback;
+    chosen[name] = given?.value ?? (fallback === undefined ? undefined : setting.parse(fallback));
+    const written = given?.value === undefined ? fallback : given.text;
     if (!setting.secret && written !== undefined) texts[name] = written;
   }
   const config = chosen as Config;
   // A secret that cannot be read is no missing one: it has been told already.
   const told = (name: string) => problems.some((one) => one.name.startsWith(name));
-  const risks = config.NODE_ENV === "production" ? unsafe(config).filter((one) => !told(one.name)) : [];
+  const isProduction = config.NODE_ENV === "production";
+  const risks = isProduction ? [...placeholders(config), ...unsafe(config)].filter((one) => !told(one.name)) : [];
   problems.push(...contradictions(config), ...risks);
-  return { config, sources: sources as Loaded["sources"], texts, problems };
+  const notices = [...(isProduction ? [] : placeholders(config)), ...hints(config, (name) => read(name)?.text)];
+  return { config, sources: sources as Loaded["sources"], texts, problems, notices };
+}
+
+type Given = { readonly text: string; readonly source: Source; readonly value: unknown };
+
+/** What is said of a setting, under its own name or an alias; two that do not say the same are a problem. */
+function readSetting(
+  setting: (typeof settings)[number],
+  { read, cwd, problems }: { read: Read; cwd: string; problems: Problem[] },
+): Given | undefined {
+  const own = readOwn(setting, { read, cwd, problems });
+  const named = [{ said: own, ...asItIs }];
+  for (const [name, alias] of Object.entries(setting.aliases ?? {})) named.push({ said: read(name), ...alias });
+  let first: (Given & { readonly name: string }) | undefined;
+  for (const { said, translate } of named) {
+    if (!said) continue;
+    const { name, source } = said;
+    try {
+      const text = translate(said.text);
+      if (text === undefined) continue;
+      const value = setting.parse(text);
+      first ??= { name, text, value, source: said === own ? source : `${source} (${name})` };
+      if (isDeepStrictEqual(first.value, value)) continue;
+      problems.push({ name: first.name, message: `is set, and ${name} says something else: keep one of them.` });
+    } catch (error) {
+      if (!(error instanceof Unfit)) throw error;
+      problems.push({ name, message: `must be ${error.message}.` });
+    }
+  }
+  return first;
+}
+
+/** The variable of a setting's own name, or the file that its twin names. */
+function readOwn(
+  { name, secret }: (typeof settings)[number],
+  { read, cwd, problems }: { read: Read; cwd: string; problems: Problem[] },
+): Variable | undefined {
+  const own = read(name);
+  const twin = secret ? read(`${name}_FILE`) : undefined;
+  if (!twin) return own;
+  if (own) {
+    problems.push({ name, message: `is set, and ${name}_FILE too: keep one of them.` });
+    return own;
+  }
+  const text = readSecret(twin.name, resolve(cwd, twin.text), problems);
+  return text === undefined ? undefined : { name, text, source: `file ${twin.text}` };
 }
 
 function readOptional(file: string, wanted: boolean, problems: Problem[]): Environment {

@@ -7,12 +7,15 @@ import { systemClock, systemRandom } from "./adapters/system.ts";
 import { type Config, loadConfig } from "./config.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
+import { seedFirstAdmin } from "./core/first-admin.ts";
 import { forgetting } from "./core/forgetting.ts";
 import { createHashing } from "./core/hashing.ts";
 import { quotaOf } from "./core/limits.ts";
+import type { ProfileForm } from "./core/profiles.ts";
 import { createKeyring } from "./core/secrets.ts";
 import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
 import { serverJob } from "./core/upkeep.ts";
+import { openMail } from "./open/mail.ts";
 import { databaseFile, readySecrets } from "./open/secrets.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
 import { openSqlite } from "./store/dialects/sqlite.ts";
@@ -67,6 +70,13 @@ export function settle(place: Place): Config {
   return fail("config_invalid", { errors: problems.map(({ name, message }) => ({ path: name, message })) });
 }
 
+/** Fails with `config_invalid` where PROFILE_SCHEMA is no schema. */
+export async function profileFormOf({ PROFILE_SCHEMA }: Config): Promise<ProfileForm | undefined> {
+  if (!PROFILE_SCHEMA) return undefined;
+  // Loaded where it is wanted: few have members of their own.
+  return (await import("./core/profile-forms.ts")).compileProfileForm(PROFILE_SCHEMA);
+}
+
 /** The database alone, whatever its schema: for migrating. Fails with `not_initialised` where its file is missing and `make` is off. */
 export async function openDatabase(
   config: Config,
@@ -112,6 +122,7 @@ export async function openCore(opening: Opening): Promise<Core> {
   const development = config.NODE_ENV !== "production";
   const made = opening.onMade ?? (() => {});
   const mayMake = opening.purpose === "serve" || development;
+  const profileForm = await profileFormOf(config);
   const file = databaseFile(config, opening.cwd);
   const fresh = file !== undefined && !existsSync(file);
 
@@ -130,6 +141,8 @@ export async function openCore(opening: Opening): Promise<Core> {
     const clock = opening.clock ?? (await agreedClock(own, database, log, closing));
     const aids = await openAids(config, opening.purpose, { clock, log });
     closing.push(aids.close);
+    const mail = openMail(config, opening.cwd);
+    closing.push(mail.close);
     const store = createStore(database);
     const core: Core = {
       settings: config,
@@ -149,14 +162,21 @@ export async function openCore(opening: Opening): Promise<Core> {
         clock,
       ),
       keyCache: {},
+      profileForm,
       limiter: aids.limiter,
       sessionCache: aids.sessionCache,
       pingRedis: aids.pingRedis,
+      mailer: mail.mailer,
+      mailTemplates: mail.mailTemplates,
       close,
     };
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
     await currentKeys(core);
+    if (opening.purpose === "serve") {
+      const first = await seedFirstAdmin(core, serverJob);
+      if (first?.outcome === "created") made(`made the first admin ${first.user.email}`);
+    }
     return core;
   } catch (error) {
     await close();

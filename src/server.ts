@@ -5,6 +5,7 @@ import { createLog } from "./adapters/log.ts";
 import { loadConfig } from "./config.ts";
 import { DomainError } from "./core/errors.ts";
 import { healthOf, leave } from "./core/health.ts";
+import { ringing, startPostman } from "./core/postman.ts";
 import { createApp } from "./http/app.ts";
 import { createDrain } from "./http/draining.ts";
 import { type Opening, openCore, settle } from "./open.ts";
@@ -28,7 +29,9 @@ type Starting = Omit<Opening, "purpose" | "log"> & {
 export async function startServer(starting: Starting): Promise<Serving> {
   const settings = settle(starting);
   const log = createLog(settings, { isTerminal: isatty(1), fd: 1 });
-  const core = await openCore({ ...starting, purpose: "serve", log });
+  const opened = await openCore({ ...starting, purpose: "serve", log });
+  const postman = opened.mailer && startPostman(opened);
+  const core = postman ? { ...opened, store: ringing(opened.store, postman.ring) } : opened;
   try {
     const startedAt = core.clock.now();
     const server = { id: core.random.id(startedAt), host: hostname(), version, startedAt };
@@ -46,6 +49,7 @@ export async function startServer(starting: Starting): Promise<Serving> {
     app.listen({ hostname: settings.HOST, port: settings.PORT });
     const url = `http://${settings.HOST.includes(":") ? `[${settings.HOST}]` : settings.HOST}:${app.server?.port}`;
     log.info("listening", { url, version, workers: settings.WORKERS });
+    if (!postman) log.warn("mail_not_configured");
     return {
       url,
       stop: async () => {
@@ -55,6 +59,7 @@ export async function startServer(starting: Starting): Promise<Serving> {
         await drain.begin(settings.SHUTDOWN_TIMEOUT / 2);
         await app.stop();
         cutOff();
+        await postman?.stop();
         await Promise.race([
           leave(core, server.id).catch((error: unknown) => log.error("leaving_failed", {}, error)),
           new Promise<void>((resolve) => core.clock.after(farewell, resolve)),
@@ -64,6 +69,7 @@ export async function startServer(starting: Starting): Promise<Serving> {
       },
     };
   } catch (error) {
+    await postman?.stop();
     await core.close();
     throw error;
   }

@@ -5,7 +5,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { Missing, redisProgram, startPostgres } from "./support/services.ts";
+import { curlProgram, Missing, redisProgram, startPostgres } from "./support/services.ts";
 
 const root = join(import.meta.dir, "..");
 const scratch = mkdtempSync(join(tmpdir(), "authctl-check-"));
@@ -103,7 +103,11 @@ const services = {
   ...(postgres && { TEST_POSTGRES_URL: postgres.url }),
   ...(redis && { TEST_REDIS_PROGRAM: redis.origin }),
 };
-const without = redis ? [] : ["--path-ignore-patterns=tests/**/redis*.test.ts"];
+const curl = await ready("curl", async () => ({ origin: await curlProgram() }));
+const without = [
+  ...(redis ? [] : ["--path-ignore-patterns=tests/**/redis*.test.ts"]),
+  ...(curl ? [] : ["--path-ignore-patterns=tests/journeys/seeds*.test.ts"]),
+];
 
 const steps = {
   types: bin("tsc", "--noEmit"),

@@ -6,6 +6,9 @@ import { commands } from "../cli/run.ts";
 import { currentPages } from "../docs/generate.ts";
 import { settings } from "../src/config.ts";
 import { catalogue } from "../src/core/errors.ts";
+import { sampleFacts } from "../src/core/letters.ts";
+import { ownPermissions } from "../src/core/permissions.ts";
+import { settingsOf } from "./support/seeds.ts";
 
 const root = join(import.meta.dir, "..");
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
@@ -28,7 +31,9 @@ describe("the documentation says what the code says", () => {
   });
 
   test.each(prose)("%s names only settings that there are", (file) => {
-    const names = new Set<string>(settings.flatMap(({ name }) => [name, `${name}_FILE`]));
+    const names = new Set<string>(
+      settings.flatMap(({ name, aliases = {} }) => [name, `${name}_FILE`, ...Object.keys(aliases)]),
+    );
     const known = (name: string) =>
       names.has(name) ||
       /^(AUTHCTL_|SQLITE_|NO_COLOR$|NODE_EXTRA_CA_CERTS$|CI$|HKDF|HMAC|BEGIN_|CRASH_|CROWD_)/.test(name);
@@ -56,11 +61,39 @@ describe("the documentation says what the code says", () => {
     expect(missing).toEqual([]);
   });
 
+  test("the page of roles lists the permissions that routes may ask for", () => {
+    const listed = [...read("docs/roles.md").matchAll(/^\| `([a-z]+:[a-z]+)` \|/gm)].map((one) => one[1]);
+    expect(listed).toEqual([...ownPermissions]);
+  });
+
+  test("the guide for those who come from FastAPI says of each of their variables what it is called here", () => {
+    const rows = [...read("docs/from-fastapi.md").matchAll(/^\| `([A-Z_]+)` +\| `([A-Z_]+)`/gm)];
+    const told = rows.map(([, theirs = "", ours = ""]) => `${theirs} ${ours}`);
+    const aliases = settings.flatMap(({ name, aliases = {} }) =>
+      Object.keys(aliases).map((alias) => `${alias} ${name}`),
+    );
+    const names = settings.map(({ name }): string => name);
+    expect(aliases.filter((one) => !told.includes(one))).toEqual([]);
+    const wrong = rows.filter(([, theirs = "", ours]) => theirs !== ours && !aliases.includes(`${theirs} ${ours}`));
+    expect(wrong.map(([row]) => row)).toEqual([]);
+    expect(rows.filter(([, , ours = ""]) => !names.includes(ours))).toEqual([]);
+    const variables = new Set(["001", "002"].flatMap((seed) => Object.keys(settingsOf(seed as "001"))));
+    expect([...variables].filter((one) => !rows.some(([, theirs]) => theirs === one))).toEqual([]);
+  });
+
   test("every code of the catalogue is in the page of errors, and every code has a sentence", () => {
     for (const [name, { title, detail }] of Object.entries(catalogue)) {
       expect(read("docs/errors.md")).toContain(`\`${name}\``);
       expect(title.length).toBeGreaterThan(5);
       expect(detail).toMatch(/[.]$/);
     }
+  });
+
+  test("the page of mails has every kind, with what its templates may say", () => {
+    const rows = [...read("docs/mail.md").matchAll(/^\| `([a-z-]+)` \| .* \| ((?:`\w+` ?)+)\|$/gm)];
+    const told = rows.map(([, kind = "", variables = ""]) => [kind, variables.match(/\w+/g)]);
+    expect(Object.fromEntries(told)).toEqual(
+      Object.fromEntries(Object.entries(sampleFacts).map(([kind, facts]) => [kind, Object.keys(facts)])),
+    );
   });
 });

@@ -1,6 +1,7 @@
 /** What is wrong with settings that are right one by one. */
 import type { Config, Problem, SettingName } from "../config.ts";
-import { placeholders } from "./parsers.ts";
+import { isSharedSecret } from "./aliases.ts";
+import { placeholderSecret } from "./parsers.ts";
 
 /** What no environment can mean. */
 export function contradictions(config: Config): Problem[] {
@@ -24,9 +25,50 @@ export function contradictions(config: Config): Problem[] {
   if (config.SESSION_CACHE_TTL > 0 && !config.REDIS_URL) {
     say("SESSION_CACHE_TTL", "keeps sessions in Redis: set REDIS_URL, or SESSION_CACHE_TTL=0.");
   }
+  if (config.REQUIRE_EMAIL_VERIFICATION && config.NODE_ENV === "production" && !config.SMTP_URL) {
+    say("REQUIRE_EMAIL_VERIFICATION", "needs a mail server: set SMTP_URL, or nobody could ever sign in.");
+  }
   const names = [config.COOKIE_ACCESS_NAME, config.COOKIE_REFRESH_NAME, config.COOKIE_SESSION_NAME];
+  if (config.DB_BACKEND && config.DB_BACKEND !== config.DATABASE_URL?.dialect) {
+    say("DB_BACKEND", `is ${config.DB_BACKEND}, and DATABASE_URL names another kind of database: correct one of them.`);
+  }
   if (new Set(names).size < names.length) say("COOKIE_SESSION_NAME", "the three cookies must have three names.");
   return problems;
+}
+
+/** What was copied from an example and never filled in. Production refuses it; development says so. */
+export function placeholders(config: Config): Problem[] {
+  const problems: Problem[] = [];
+  const say = (name: SettingName, message: string) => problems.push({ name, message });
+  if (config.SECRET_KEY?.some((one) => placeholderSecret.test(one))) {
+    say("SECRET_KEY", "looks like a placeholder: replace it with the output of `openssl rand -base64 48`.");
+  }
+  if (config.ADMIN_EMAIL && /^your[-_.]|@example\.(com|net|org)$/i.test(config.ADMIN_EMAIL)) {
+    say("ADMIN_EMAIL", "looks like a placeholder: set it to the address of the first admin.");
+  }
+  if (config.ADMIN_PASSWORD && /^your[-_ ]|change[-_ ]?(me|this|it)\b|placeholder/i.test(config.ADMIN_PASSWORD)) {
+    say("ADMIN_PASSWORD", "looks like a placeholder: set it to a password that nobody else knows.");
+  }
+  return problems;
+}
+
+/** What works, and perhaps not in the way that was meant. `read` gives the text of any variable. */
+export function hints(config: Config, read: (name: string) => string | undefined): Problem[] {
+  const notices: Problem[] = [];
+  const say = (name: string, message: string) => notices.push({ name, message });
+  if (isSharedSecret(read("ALGORITHM") ?? "")) {
+    say(
+      "ALGORITHM",
+      `is not followed: what verifies an HS token can make one. ${config.TOKEN_ALGORITHM} signs instead.`,
+    );
+  }
+  if (config.ALLOWED_ORIGINS?.includes("http://localhost")) {
+    say("ALLOWED_ORIGINS", "http://localhost is that of port 80 alone; a page on another port is another origin.");
+  }
+  if (!config.ADMIN_EMAIL && (config.ADMIN_PASSWORD || config.ADMIN_USERNAME)) {
+    say("ADMIN_EMAIL", "is not set: without it no admin is made.");
+  }
+  return notices;
 }
 
 /** What development may do and production may not, each with its remedy. */
@@ -38,15 +80,21 @@ export function unsafe(config: Config): Problem[] {
       "SECRET_KEY",
       "is not set: run `authctl init`, or set SECRET_KEY_FILE to a file (0600) with `openssl rand -base64 48` in it.",
     );
-  } else if (config.SECRET_KEY.some((one) => placeholders.test(one))) {
-    say("SECRET_KEY", "looks like a placeholder: replace it with the output of `openssl rand -base64 48`.");
   }
   if (!config.COOKIE_SECURE) say("COOKIE_SECURE", "is off: set PUBLIC_URL to the https address, or COOKIE_SECURE=on.");
   if (config.PUBLIC_URL?.startsWith("http:")) {
     say("PUBLIC_URL", "must begin with https:// in production: set it to the address that users reach this server at.");
   }
+  for (const name of ["VERIFY_EMAIL_PAGE", "RESET_PASSWORD_PAGE"] as const) {
+    if (config.PUBLIC_URL?.startsWith("https:") && config[name]?.startsWith("http:")) {
+      say(name, "must begin with https:// in production: a link with a token leads there.");
+    }
+  }
   for (const one of config.ALLOWED_ORIGINS ?? []) {
     if (one.startsWith("http:")) say("ALLOWED_ORIGINS", `${one} is not https: remove it.`);
+  }
+  if (!config.PASSWORD_REFUSE_VARIANTS) {
+    say("PASSWORD_REFUSE_VARIANTS", "must be on in production: variants of common passwords are guessed first.");
   }
   if (config.ARGON2_MEMORY_KIB < 19_456) say("ARGON2_MEMORY_KIB", "must be at least 19456 (OWASP).");
   if (config.ARGON2_TIME_COST < 2) say("ARGON2_TIME_COST", "must be at least 2 (OWASP).");

@@ -27,8 +27,8 @@ export const choice =
   (value) =>
     choices.find((one) => one === value.toLowerCase()) ?? unfit(`one of ${choices.join(", ")}`);
 
-const yesWords = ["true", "on", "yes", "1"];
-const noWords = ["false", "off", "no", "0"];
+export const yesWords: readonly string[] = ["true", "on", "yes", "1"];
+const noWords: readonly string[] = ["false", "off", "no", "0"];
 
 export const toggle: Parser<boolean> = (value) =>
   yesWords.includes(value.toLowerCase()) || (noWords.includes(value.toLowerCase()) ? false : unfit("on or off"));
@@ -85,12 +85,76 @@ function originOf(value: string): string | undefined {
 export const origin: Parser<string> = (value) =>
   originOf(value) ?? unfit("an http or https address without a path, such as https://auth.example.com");
 
+/** `https://app.example.com, https://www.example.com`, or the same as a JSON array of strings. */
 export const origins: Parser<readonly string[]> = (value) =>
-  value
-    .split(",")
+  listed(value)
     .map((one) => one.trim())
     .filter((one) => one !== "")
-    .map((one) => originOf(one) ?? unfit("origins separated by commas, such as https://app.example.com"));
+    .map(
+      (one) =>
+        (one === "localhost" ? "http://localhost" : originOf(one)) ??
+        unfit("origins separated by commas, such as https://app.example.com"),
+    );
+
+function listed(value: string): readonly string[] {
+  if (!value.trimStart().startsWith("[")) return value.split(",");
+  try {
+    const list: unknown = JSON.parse(value);
+    if (Array.isArray(list) && list.every((one) => typeof one === "string")) return list;
+  } catch {
+    // Told below: what is no JSON is no list either.
+  }
+  return unfit('a list of origins, such as ["https://app.example.com"]');
+}
+
+/** A page that a link in a mail leads to: the token is put behind a `#`, so that no server on the way ever sees it. */
+export const page: Parser<string> = (value) => {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  const fits = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !value.includes("#");
+  return fits ? url.href : unfit("an http or https address without a fragment, such as https://app.example.com/reset");
+};
+
+/** A language tag of BCP 47, in its usual spelling. */
+export const locale: Parser<string> = (value) => {
+  try {
+    return Intl.getCanonicalLocales(value)[0] ?? unfit("a language such as en or de-AT");
+  } catch {
+    return unfit("a language such as en or de-AT");
+  }
+};
+
+/** Where mail is handed over. `smtps:` speaks TLS from the first byte; `smtp:` begins it with STARTTLS. */
+export const smtpUrl: Parser<string> = (value) => {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  return url && /^smtps?:$/.test(url.protocol) && url.hostname && !url.hash && /^\/?$/.test(url.pathname)
+    ? value
+    : unfit("a mail server, such as smtp://user:password@mail.example.com:587 or smtps://mail.example.com");
+};
+
+export function shownSmtpUrl(value: string): string {
+  const url = new URL(value);
+  if (url.password) url.password = "***";
+  return url.href;
+}
+
+/** `name@example.com` or `Name <name@example.com>`: one address, on one line. */
+export const sender: Parser<string> = (value) =>
+  /^(?:[^<>",;:@\p{Cc}]{1,100} )?<[^\s<>",;:@]+@[^\s<>",;:@]+>$|^[^\s<>",;:@]+@[^\s<>",;:@]+$/u.test(value)
+    ? value
+    : unfit("one address, such as Example <no-reply@example.com>");
+
+/** A JSON Schema of an object. */
+export const objectSchema: Parser<Readonly<Record<string, unknown>>> = (value) => {
+  try {
+    const schema: unknown = JSON.parse(value);
+    if (typeof schema === "object" && schema !== null && "type" in schema && schema.type === "object") {
+      return schema;
+    }
+  } catch {
+    // Told below: what is no JSON is no schema either.
+  }
+  return unfit('a JSON Schema of an object, such as {"type":"object","properties":{"theme":{"type":"string"}}}');
+};
 
 /** One network: an address with the number of leading bits that count. */
 export type Network = { readonly address: string; readonly prefix: number };
@@ -164,11 +228,14 @@ export const schemaName: Parser<string> = (value) =>
 export const cookieName: Parser<string> = (value) =>
   /^[A-Za-z0-9_.-]{1,64}$/.test(value) ? value : unfit("1 to 64 letters, digits, dots, dashes or underscores");
 
-export const cookieDomain: Parser<string> = (value) =>
-  /^([a-z0-9-]{1,63}\.)+[a-z0-9-]{1,63}$/.test(value) ? value : unfit("a domain such as example.com");
+/** Python writes `None` for none. */
+export const cookieDomain: Parser<string | undefined> = (value) => {
+  if (value.toLowerCase() === "none") return undefined;
+  return /^([a-z0-9-]{1,63}\.)+[a-z0-9-]{1,63}$/.test(value) ? value : unfit("a domain such as example.com");
+};
 
 /** Long enough words that a random secret does not hold one by chance. */
-export const placeholders = /change|secret|example|placeholder|password|your[-_ ]|replace|default|insecure/i;
+export const placeholderSecret = /change|secret|example|placeholder|password|your[-_ ]|replace|default|insecure/i;
 
 /**
  * The server secrets, newest first: the first one writes, all of them are accepted (rule TK-7).

@@ -2,6 +2,8 @@ import type { Config } from "../config.ts";
 import type { Store } from "../store/store.ts";
 import type { Hashing } from "./hashing.ts";
 import type { RateName, Taken } from "./limits.ts";
+import type { MailKind } from "./mail.ts";
+import type { ProfileForm } from "./profiles.ts";
 import type { Keyring } from "./secrets.ts";
 import type { KeyCache } from "./signing-keys.ts";
 
@@ -51,6 +53,49 @@ export type SessionCache = {
   forget(sessionIds: readonly string[]): Promise<void>;
 };
 
+/** A mail as it goes out: to one person, never more. No member but `text` and `html` holds a line break. */
+export type Letter = {
+  /** Equal for every attempt to send the same mail, so that one that comes twice can be recognised. */
+  readonly messageId: string;
+  readonly at: Date;
+  readonly to: { readonly name: string; readonly address: string };
+} & Pick<Words, "language" | "subject" | "text" | "html">;
+
+/** Why a mail did not go out. */
+export type MailTrouble = {
+  /** Whether no other mail would fare better now, or it is about this one. */
+  readonly scope: "server" | "mail";
+  /** Whether it is of no use to try again. */
+  readonly permanent: boolean;
+  /** Such as `550` or `ECONNREFUSED`: never what the mail server said. */
+  readonly code: string;
+};
+
+export type Mailer = {
+  /** Hands the letter over within 30 seconds, and answers what was in the way; `undefined` where it was taken. Never fails. */
+  send(letter: Letter): Promise<MailTrouble | undefined>;
+  /** Whether what was sent stays in the outbox to be read, because nobody else keeps it. */
+  readonly keeps: boolean;
+};
+
+/** What a mail says. */
+export type Words = {
+  /** A language tag (BCP 47). */
+  readonly language: string;
+  readonly subject: string;
+  readonly text: string;
+  /** None where the operator gave none for a language of their own. */
+  readonly html: string | undefined;
+  /** Templates of the operator's that could not be used, and why. */
+  readonly broken: ReadonlyArray<{ readonly file: string; readonly message: string }>;
+};
+
+export type MailTemplates = {
+  /** The words of a mail of this kind in the first of the `languages` that there are words in. */
+  render(kind: MailKind, languages: readonly string[], variables: MailVariables): Promise<Words>;
+};
+export type MailVariables = Readonly<Record<string, string | number | null>>;
+
 /** What every act is given: the settings, what is remembered, and the world. */
 export type Core = {
   readonly settings: Config;
@@ -61,11 +106,16 @@ export type Core = {
   readonly keyring: Keyring;
   readonly hashing: Hashing;
   readonly keyCache: KeyCache;
+  /** None where there is no PROFILE_SCHEMA. */
+  readonly profileForm: ProfileForm | undefined;
   /** None where nothing is limited. */
   readonly limiter: Limiter | undefined;
   /** None where there is no Redis. */
   readonly sessionCache: SessionCache | undefined;
   /** Fails where Redis does not answer. None where there is none. */
   readonly pingRedis: (() => Promise<void>) | undefined;
+  /** None in production without SMTP_URL: then no mail is written either. */
+  readonly mailer: Mailer | undefined;
+  readonly mailTemplates: MailTemplates;
   close(): Promise<void>;
 };

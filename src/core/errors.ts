@@ -16,6 +16,7 @@ export type Kind =
   | "forbidden"
   | "missing"
   | "conflict"
+  | "stale"
   | "finding"
   | "partial"
   | "limited"
@@ -74,6 +75,17 @@ export const catalogue = {
     title: "Not permitted",
     detail: "Ask an operator for a role that holds the permission this needs.",
   },
+  email_not_verified: {
+    kind: "forbidden",
+    title: "The address is not verified",
+    detail:
+      "Open the link in the mail that was sent to this address, or ask for another one at POST /api/v1/auth/verify-email/resend.",
+  },
+  token_invalid: {
+    kind: "malformed",
+    title: "The one-time token is not valid",
+    detail: "It is unknown, was used before, has expired, or a newer one has taken its place. Ask for a new mail.",
+  },
   csrf_rejected: {
     kind: "forbidden",
     title: "The request came from another origin",
@@ -95,6 +107,26 @@ export const catalogue = {
     detail: "Sign in with this address, or use another one.",
   },
   username_taken: { kind: "conflict", title: "The user name is taken", detail: "Choose another user name." },
+  user_disabled: {
+    kind: "conflict",
+    title: "The user is disabled",
+    detail: "Let the user sign in again first, with `authctl user enable USER`.",
+  },
+  role_exists: {
+    kind: "conflict",
+    title: "There is a role of this name",
+    detail: "Choose another name, or change the role that there is.",
+  },
+  role_built_in: {
+    kind: "conflict",
+    title: "This role is built in",
+    detail: "Make a role of your own: the built-in ones cannot be deleted, and `admin` cannot be changed.",
+  },
+  precondition_failed: {
+    kind: "stale",
+    title: "It was changed meanwhile",
+    detail: "Read it again, and repeat the change with the new `ETag` in `If-Match`.",
+  },
   last_admin: {
     kind: "conflict",
     title: "The last active admin stays",
@@ -147,6 +179,16 @@ export const catalogue = {
     title: "A secret stood on the command line",
     detail:
       "Secrets are never taken from the command line, where every process can read them. Use --password-stdin, --password-file FILE, --generate or the prompt.",
+  },
+  mail_not_configured: {
+    kind: "misconfigured",
+    title: "There is no mail server",
+    detail: "Set SMTP_URL to the mail server and MAIL_FROM to the sender.",
+  },
+  mail_undeliverable: {
+    kind: "unavailable",
+    title: "The mail server did not take the mail",
+    detail: "Check SMTP_URL, SMTP_PASSWORD and MAIL_FROM.",
   },
   config_invalid: {
     kind: "misconfigured",

@@ -3,18 +3,19 @@ import type { Store, Tx } from "../store/store.ts";
 import type { Clock, Log, SessionCache } from "./core.ts";
 
 /**
- * Whose standing a writer changes: of the sessions, or of every session of the user, that its first argument names.
- * Of a user who is removed, the sessions can be asked for only before.
+ * Whose standing a writer changes: of the sessions, or of every session of the user, or of those who hold the role,
+ * that its first argument names. Of what is removed, the sessions can be asked for only before.
  */
-type Whose = "nobody" | "sessions" | "user" | "removed user";
+type Whose = "nobody" | "sessions" | "user" | "removed user" | "holders of a removed role";
 
-type WritersOf<Noun extends keyof Tx> = Exclude<keyof Tx[Noun], keyof Store[Noun]>;
+type WritersOf<Noun extends keyof Tx> = Exclude<keyof Tx[Noun], Noun extends keyof Store ? keyof Store[Noun] : never>;
 type Changes = { readonly [Noun in keyof Tx]: Readonly<Record<WritersOf<Noun>, Whose>> };
 
 /** Exhaustive: a new writer does not compile until it is said here whose standing it changes. */
 const changes: Changes = {
   users: {
     insert: "nobody",
+    claim: "user",
     update: "user",
     disable: "user",
     enable: "user",
@@ -27,12 +28,31 @@ const changes: Changes = {
     revokeRole: "user",
     claimRole: "nobody",
   },
-  roles: {},
+  tombstones: { insert: "nobody", remove: "nobody" },
+  // What a role permits is kept nowhere: it is read with every request that wants a permission.
+  roles: { insert: "nobody", update: "nobody", delete: "holders of a removed role" },
+  // Only those who were not there, and so have no session.
+  userBatches: { insert: "nobody" },
   sessions: { insert: "nobody", touch: "nobody", revoke: "sessions", adoptEpoch: "sessions", purge: "nobody" },
   refreshFamilies: { insert: "nobody", advance: "nobody", countRetry: "nobody", countLateRetry: "nobody" },
+  challenges: { put: "nobody", consume: "nobody", spendAll: "nobody", purge: "nobody" },
+  mails: {
+    forget: "nobody",
+    insert: "nobody",
+    claim: "nobody",
+    hold: "nobody",
+    settle: "nobody",
+    markSent: "nobody",
+    postpone: "nobody",
+    bury: "nobody",
+    withdraw: "nobody",
+    retry: "nobody",
+    drop: "nobody",
+    purge: "nobody",
+  },
   signingKeys: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retireExpired: "nobody" },
-  auditEvents: { insert: "nobody" },
-  tries: { reserve: "nobody", giveBack: "nobody", purge: "nobody" },
+  auditEvents: { insert: "nobody", forget: "nobody" },
+  tries: { reserve: "nobody", giveBack: "nobody", forget: "nobody", purge: "nobody" },
   jobs: { recordSuccess: "nobody" },
   servers: { beat: "nobody", remove: "nobody", purge: "nobody" },
   // Filled and cleared before anybody is signed in there.
@@ -80,10 +100,14 @@ function noting(tx: Tx, { sessions, users }: Changed, clock: Clock): Tx {
   for (const { noun, name, whose } of changing) {
     const method = nouns[noun]![name]!;
     const noted: Methods[string] = async (...given) => {
-      const ids = [given[0]].flat() as string[];
-      const doomed = whose === "removed user" ? await tx.sessions.idsOfUser(ids[0]!, clock.now()) : [];
-      for (const id of doomed) sessions.add(id);
-      for (const id of ids) (whose === "sessions" ? sessions : users).add(id);
+      const named = [given[0]].flat() as string[];
+      const ids =
+        whose === "removed user"
+          ? await tx.sessions.idsOfUser(named[0]!, clock.now())
+          : whose === "holders of a removed role"
+            ? await tx.sessions.idsOfHolders(named[0]!, clock.now())
+            : named;
+      for (const id of ids) (whose === "user" ? users : sessions).add(id);
       return await method(...given);
     };
     nouns[noun] = { ...nouns[noun], [name]: noted };

@@ -1,10 +1,11 @@
 /**
- * Argon2id behind a bounded queue (rules PW-1 and PW-5): a flood of sign-ins can occupy neither more memory than
+ * Argon2id, and what other systems hashed by, behind a bounded queue (rules PW-1 and PW-5): a flood of sign-ins can occupy neither more memory than
  * `concurrency` hashes take, nor more patience than `maxWait`.
  */
 import type { Clock } from "./core.ts";
 import { DomainError, fail } from "./errors.ts";
 import { fitsPasswordBytes, maxPasswordBytes, normalizePassword } from "./password-policy.ts";
+import { argon2Cost, readHash, type StoredHash } from "./stored-hashes.ts";
 
 export type HashingOptions = {
   /** KiB: the setting ARGON2_MEMORY_KIB. */
@@ -23,9 +24,9 @@ export type HashingOptions = {
 export type Hashing = {
   /** A PHC string of the password. The policy has passed it before: an empty or oversized one is a defect. */
   hash(password: string, signal?: AbortSignal): Promise<string>;
-  /** Whether the password is the one that was hashed. False, without work, for a password over 1024 bytes and for a stored text that is no argon2 string of bounded cost. */
+  /** Whether the password is the one that was hashed, by us or by another system. False, without work, for a password over 1024 bytes and for a stored text of an unknown form or of a cost beyond the bounds. */
   verify(password: string, phc: string, signal?: AbortSignal): Promise<boolean>;
-  /** Whether a hash was made with other parameters than those of today. */
+  /** Whether a hash was made with other parameters than those of today, or by another scheme. */
   needsRehash(phc: string): boolean;
   /** A hash that no password fits, to verify against where there is no user: so that both cost the same (rule PW-4). Made once. */
   dummyHash(): Promise<string>;
@@ -49,14 +50,14 @@ export function createHashing(options: HashingOptions, clock: Clock): Hashing {
     },
 
     async verify(password, phc, signal) {
-      const cost = parseCost(phc);
-      if (!cost || !isBearable(cost, memoryCost) || !fitsPasswordBytes(password)) return false;
+      const stored = readHash(phc, memoryCost);
+      if (!stored?.bearable || !fitsPasswordBytes(password)) return false;
       const normal = normalizePassword(password);
-      return fitsPasswordBytes(normal) && (await turns.take(() => compare(normal, phc), signal));
+      return fitsPasswordBytes(normal) && (await turns.take(() => fitsEither(stored, normal, password), signal));
     },
 
     needsRehash(phc) {
-      const cost = parseCost(phc);
+      const cost = argon2Cost(phc);
       return cost?.variant !== "id" || cost.memory !== memoryCost || cost.passes !== timeCost || cost.lanes !== 1;
     },
 
@@ -78,30 +79,12 @@ export function createHashing(options: HashingOptions, clock: Clock): Hashing {
   };
 }
 
-type Cost = { readonly variant: string; readonly memory: number; readonly passes: number; readonly lanes: number };
-
-/** Reads an argon2 string of version 1.3 with salt and hash of the usual lengths (RFC 9106, section 3.1, in the PHC string format). */
-function parseCost(phc: string): Cost | undefined {
-  const [, variant, memory, passes, lanes] =
-    /^\$argon2(id|i|d)\$v=19\$m=(\d{1,7}),t=(\d{1,3}),p=(\d{1,3})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,171}$/.exec(
-      phc,
-    ) ?? [];
-  return variant ? { variant, memory: Number(memory), passes: Number(passes), lanes: Number(lanes) } : undefined;
-}
-
-/** No stored row may stall the server. What the operator chose for new hashes is bearable by definition. */
-function isBearable({ memory, passes, lanes }: Cost, memoryCost: number): boolean {
-  return memory <= Math.max(262_144, memoryCost) && passes >= 1 && passes <= 10 && lanes >= 1 && lanes <= 4;
-}
-
-/** Bun throws where a hash cannot be read, which is no match; anything else that it throws is a defect. */
-async function compare(normal: string, phc: string): Promise<boolean> {
-  try {
-    return await Bun.password.verify(normal, phc);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && String(error.code).startsWith("PASSWORD_")) return false;
-    throw error;
-  }
+/**
+ * Ours are made of the normalised password; those of other systems mostly of what was typed. So where the two
+ * differ, both are compared, whatever the hash: how long it takes tells nothing (rule PW-4).
+ */
+async function fitsEither(hash: StoredHash, normal: string, typed: string): Promise<boolean> {
+  return (await hash.fits(Buffer.from(normal))) || (typed !== normal && (await hash.fits(Buffer.from(typed))));
 }
 
 /** A fair semaphore: first come, first served; a slot is free only while nobody waits. */

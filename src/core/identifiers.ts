@@ -1,13 +1,13 @@
 /**
- * The names by which a person is known: address, user name, full name. Each has a form that is shown, as it was
- * typed, and a key that is compared. Problems are sentences and never repeat the input (rule IO-3).
+ * What is told of a person: address, user name, full name and language. Each name has a form that is shown, as it
+ * was typed, and a key that is compared. Problems are sentences and never repeat the input (rule IO-3).
  */
 import { domainToASCII } from "node:url";
 
 export type Problem = { readonly problem: string };
 export type Email = { readonly email: string; readonly emailKey: string };
 export type Username = { readonly username: string; readonly usernameKey: string };
-export type FullName = { readonly fullName: string };
+export type FullName = { readonly fullName: string; readonly fullNameKey: string };
 
 /** Octets of an address and of its local part (RFC 5321, section 4.5.3.1, with erratum 1690 of RFC 3696). */
 const maxEmailBytes = 254;
@@ -83,7 +83,7 @@ export function parseUsername(text: string): Username | Problem {
 
 const maxFullNameLength = 200;
 /** Control characters, line and paragraph separators, and what turns the direction of the text after it (UAX #9, section 2). */
-const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
+export const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
 
 /** Reads a person's name: one line of any script, at most 200 code points. */
 export function parseFullName(text: string): FullName | Problem {
@@ -95,7 +95,27 @@ export function parseFullName(text: string): FullName | Problem {
   if (!fullName.isWellFormed() || unprintable.test(fullName)) {
     return { problem: "A name is one line of text, without control characters." };
   }
-  return { fullName };
+  return { fullName, fullNameKey: fullName.normalize("NFKC").toLowerCase() };
+}
+
+/** As long as a tag of registered parts can be (RFC 5646, section 4.4.1). */
+const maxLocaleLength = 35;
+
+/** A language tag in its usual spelling (BCP 47): `de-AT`. */
+export function parseLocale(text: string): string | undefined {
+  try {
+    const [locale] = text.length > maxLocaleLength ? [] : Intl.getCanonicalLocales(text);
+    return locale && locale.length <= maxLocaleLength ? locale : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the keys begin with of whoever is named by a beginning: of an address whose domain is whole, the ASCII form. */
+export function prefixKeys(text: string): { readonly emailKey: string; readonly nameKey: string } {
+  const nameKey = text.trim().normalize("NFKC").toLowerCase();
+  const [, local, domain] = /^([^@]+)@([^@]+)$/.exec(nameKey) ?? [];
+  return { emailKey: local && domain ? `${local}@${domainToASCII(domain) || domain}` : nameKey, nameKey };
 }
 
 /** By which key to look for the user that this names; undefined where it can name nobody. A reserved name may be an old user's. */

@@ -19,6 +19,10 @@ export const tryLimits = {
   sign_in_account: { setting: "RATE_LIMIT_SIGN_IN_ACCOUNT" },
   /** Passwords tried from one client address. */
   sign_in_address: { setting: "RATE_LIMIT_SIGN_IN_ADDRESS" },
+  /** Mails asked for one address of a person, by somebody who is not signed in. */
+  mail_account: { setting: "RATE_LIMIT_MAIL_ACCOUNT" },
+  /** Mails asked for from one client address. */
+  mail_address: { setting: "RATE_LIMIT_MAIL_ADDRESS" },
 } as const satisfies Record<string, Limit>;
 
 export type RateName = keyof typeof rates;

@@ -1,12 +1,16 @@
 import type { Standing } from "../store/sessions.ts";
+import type { Tx } from "../store/store.ts";
 import type { CredentialKind, User } from "../store/tables.ts";
 import { verifyAccessToken } from "./access-tokens.ts";
 import { type Actor, clientOf } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { type Credentials, secondsUntil, tokenCredentials } from "./credentials.ts";
+import { describeDevice } from "./devices.ts";
 import { fail } from "./errors.ts";
 import { identifierKey } from "./identifiers.ts";
+import { sendsMail } from "./mail.ts";
+import { notify } from "./notices.ts";
 import { hashPassword, isCurrentHash, tryPassword } from "./passwords.ts";
 import { refreshToken, sessionOfRefreshToken, startFamily } from "./refresh-tokens.ts";
 import { grantsOf } from "./roles.ts";
@@ -16,7 +20,8 @@ import { giveBack } from "./tries.ts";
 /**
  * Signs in by address or user name. Fails with `invalid_credentials` whatever the cause, after the same work:
  * an unknown user, a disabled one, one without a password and a wrong password cost one verification each
- * (ASVS 5.0, 6.3.8). Fails with `rate_limited` where too many passwords were tried before.
+ * (ASVS 5.0, 6.3.8). Fails with `rate_limited` where too many passwords were tried before, and with
+ * `email_not_verified` where the password is right and the address is yet to be proved.
  */
 export async function login(
   core: Core,
@@ -36,6 +41,13 @@ export async function login(
     );
     return fail("invalid_credentials");
   }
+  if (core.settings.REQUIRE_EMAIL_VERIFICATION && user.emailVerifiedAt === null) {
+    await core.store.write(async (tx) => {
+      await giveBack(tx, reserved);
+      await record(core, tx, by, { action: "login.failed", userId: user.id, reason: "unverified" });
+    });
+    return fail("email_not_verified");
+  }
   const rehashed = isCurrentHash(core, user) ? undefined : await hashPassword(core, user.id, input.password);
 
   const started = await core.store.write(async (tx) => {
@@ -45,6 +57,7 @@ export async function login(
     const epoch = user.passwordHash === null ? undefined : await tx.users.noteLogin(user.id, user.passwordHash, change);
     if (epoch === undefined) return undefined;
     const fresh = { ...user, ...change, epoch };
+    if (await isNewDevice(core, tx, by, user)) await notify(core, tx, by, user, "new-device");
     const { session, token } = await startSession(core, tx, clientOf(by), fresh, input.credential);
     const family = input.credential === "tokens" ? await startFamily(core, tx, session) : undefined;
     const { roles, permissions } = await grantsOf(tx, user.id);
@@ -71,6 +84,13 @@ export async function login(
     sessionToken: token,
     expiresIn: secondsUntil(idleExpiresAt, core.clock.now()),
   };
+}
+
+/** Whether a user who has signed in before is not known to have done so from such a device; asked before the session begins. */
+async function isNewDevice(core: Core, tx: Tx, by: Actor, user: User): Promise<boolean> {
+  if (!core.settings.MAIL_NEW_DEVICE || !sendsMail(core) || user.lastLoginAt === null) return false;
+  const { browser, os, kind } = describeDevice(clientOf(by).userAgent);
+  return !(await tx.sessions.hasDevice(user.id, { browser, os, clientKind: kind }));
 }
 
 async function findByIdentifier(core: Core, identifier: string): Promise<User | undefined> {

@@ -27,6 +27,8 @@ export type PasswordPolicy = {
   readonly words: readonly (string | null | undefined)[];
   /** The member of the input that `errors` blames; `password` unless said otherwise. */
   readonly path?: string;
+  /** Whether a common password and a name are refused only as they stand, and not with a little added: the setting PASSWORD_REFUSE_VARIANTS. */
+  readonly exact?: boolean;
 };
 
 /** Refuses a password that would be guessed: throws `weak_password`, with every reason that applies in `errors`. */
@@ -38,7 +40,7 @@ export async function checkPassword(password: string, policy: PasswordPolicy): P
   fail("weak_password", { detail: `${reasons.join(" ")} Several unrelated words make a good password.`, errors });
 }
 
-async function weaknesses(password: string, { minLength, words }: PasswordPolicy): Promise<string[]> {
+async function weaknesses(password: string, { minLength, words, exact }: PasswordPolicy): Promise<string[]> {
   const normal = fitsPasswordBytes(password) ? normalizePassword(password) : undefined;
   const length = normal === undefined ? Number.POSITIVE_INFINITY : Array.from(normal).length;
   if (normal === undefined || length > maxPasswordLength || !fitsPasswordBytes(normal)) {
@@ -52,13 +54,15 @@ async function weaknesses(password: string, { minLength, words }: PasswordPolicy
     reasons.push("It holds a character that cannot be typed; letters, digits, punctuation and spaces would do.");
   }
   const folded = fold(normal);
-  const readings = readingsOf(folded);
+  const readings = exact ? [folded] : readingsOf(folded);
   const common = await loadCommonPasswords();
   const names = namesIn(words);
-  if (readings.some((reading) => common.all.has(reading) || isLittleMoreThan(common.favourites, reading, common))) {
+  const isNear = (words: readonly string[], reading: string): boolean =>
+    exact ? words.includes(reading) : isLittleMoreThan(words, reading, common);
+  if (readings.some((reading) => common.all.has(reading) || isNear(common.favourites, reading))) {
     reasons.push("It is a common password, or one with little added; words that nobody would put together would do.");
   }
-  if (readings.some((reading) => isLittleMoreThan(names, reading, common))) {
+  if (readings.some((reading) => isNear(names, reading))) {
     reasons.push(
       "It is little more than a name or address that belongs to the account or to authctl; leave these out.",
     );

@@ -1,5 +1,6 @@
 import type { User } from "../store/tables.ts";
-import type { Actor } from "./actors.ts";
+import type { Actor, UserActor } from "./actors.ts";
+import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { newestVersion, open, seal, sealedBy } from "./secrets.ts";
@@ -7,9 +8,12 @@ import { giveBackNow, type Reserved, reservePasswordTry, type Subject } from "./
 
 /** The stored form of a password: argon2id of its normalised form, sealed for this user (rules PW-1, PW-7). */
 export async function hashPassword(core: Core, userId: string, password: string): Promise<string> {
-  const hash = await core.hashing.hash(password);
-  return seal(core.keyring, core.random, "password-hash", hash, userId);
+  return sealHash(core, userId, await core.hashing.hash(password));
 }
+
+/** A hash of any scheme, as it is stored for this user. */
+export const sealHash = (core: Core, userId: string, hash: string): string =>
+  seal(core.keyring, core.random, "password-hash", hash, userId);
 
 export type PasswordTry = {
   readonly right: boolean;
@@ -32,6 +36,27 @@ export async function tryPassword(core: Core, by: Actor, subject: Subject, passw
   }
 }
 
+/** Fails with `invalid_credentials` where the password is not the user's, with `rate_limited` where too many were tried before. */
+export async function provePassword(
+  core: Core,
+  by: UserActor,
+  user: User,
+  password: string,
+  path: string,
+): Promise<void> {
+  const { right, reserved } = await tryPassword(core, by, { user, identifier: user.emailKey }, password);
+  if (right) return await giveBackNow(core, reserved);
+  await core.store.write((tx) =>
+    record(core, tx, by, {
+      action: "login.failed",
+      userId: user.id,
+      sessionId: by.session.id,
+      reason: "wrong-password",
+    }),
+  );
+  return fail("invalid_credentials", { detail: `\`${path}\` is not the password of this account.` });
+}
+
 async function verifyPassword(core: Core, user: User | undefined, password: string): Promise<boolean> {
   const stored = user?.passwordHash ? openHash(core, user.id, user.passwordHash) : undefined;
   const right = await core.hashing.verify(password, stored ?? (await core.hashing.dummyHash()));
@@ -45,5 +70,6 @@ export function isCurrentHash(core: Core, user: User): boolean {
   return fresh && !core.hashing.needsRehash(openHash(core, user.id, user.passwordHash));
 }
 
-const openHash = (core: Core, userId: string, sealed: string): string =>
+/** The hash that `sealHash` sealed. Fails with `secret_mismatch`. */
+export const openHash = (core: Core, userId: string, sealed: string): string =>
   open(core.keyring, "password-hash", sealed, userId) ?? fail("secret_mismatch");

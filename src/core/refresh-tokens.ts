@@ -8,6 +8,7 @@ import type { Core } from "./core.ts";
 import { type Credentials, tokenCredentials } from "./credentials.ts";
 import { sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
+import { notify } from "./notices.ts";
 import { grantsOf } from "./roles.ts";
 import { mac, mintSecret, newestVersion, saltedKey, sameText } from "./secrets.ts";
 import { clientFits, recordAnotherClient, revoke, touchSession } from "./sessions.ts";
@@ -123,7 +124,8 @@ async function decide(core: Core, tx: Tx, by: Actor, presented: Presented): Prom
 
   const reused = await spend(core, tx, actor, family, presented.generation);
   if (reused) {
-    await revoke(core, tx, actor, [session], reused);
+    const ended = await revoke(core, tx, actor, [session], reused);
+    if (ended.length > 0) await notify(core, tx, actor, user, "session-compromised");
     return { refused: "refresh_token_reused" };
   }
   const idleExpiresAt = needsTouch(core, session, now)

@@ -2,7 +2,15 @@ import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, tim
 import type { Random } from "./core.ts";
 
 /** What a derived key is for. No key serves two uses (rule TK-7). */
-export type Purpose = "session-token" | "refresh-token" | "password-hash" | "signing-key" | "tries" | "session-cache";
+export type Purpose =
+  | "session-token"
+  | "refresh-token"
+  | "password-hash"
+  | "signing-key"
+  | "tries"
+  | "session-cache"
+  | "mail"
+  | "cursor";
 
 type Secret = { readonly version: string; readonly material: string; readonly keys: Map<string, Buffer> };
 

@@ -5,8 +5,10 @@ import { verifyAccessToken } from "./access-tokens.ts";
 import type { Actor, Client, UserActor } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
+import { type ListName, type Page, type PageWanted, readCursor, writeCursor } from "./cursors.ts";
 import { describeDevice, sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
+import { requireAuthorityOver } from "./roles.ts";
 import { mintSecret, sameText, sha256, sign, verify } from "./secrets.ts";
 import { idleTtl, isAlive, needsTouch, standingOf } from "./standings.ts";
 
@@ -168,9 +170,14 @@ export async function revoke(
   return ended;
 }
 
-/** Signs a user out everywhere, in one row: every session of an older epoch is dead. Answers how many were alive. */
+/**
+ * Signs a user out everywhere, in one row: every session of an older epoch is dead. Answers how many were alive.
+ * Fails with `not_found`, `forbidden`.
+ */
 export async function signOutEverywhere(core: Core, by: Actor, userId: string): Promise<number> {
   return await core.store.write(async (tx) => {
+    if (!(await tx.users.byId(userId))) return fail("not_found");
+    await requireAuthorityOver(core, tx, by, userId);
     const alive = await tx.sessions.ofUser(userId, core.clock.now());
     await endAllSessions(core, tx, by, userId);
     return alive.length;
@@ -186,6 +193,31 @@ export async function endAllSessions(core: Core, tx: Tx, by: Actor, userId: stri
 /** The live sessions of a user, newest first. */
 export const listSessions = async (core: Core, userId: string): Promise<Session[]> =>
   await core.store.sessions.ofUser(userId, core.clock.now());
+
+/** A page of the live sessions of anybody, newest first. Fails with `not_found` where there is no such user. */
+export async function listSessionsOf(
+  core: Core,
+  userId: string,
+  { limit, cursor }: PageWanted,
+): Promise<Page<Session>> {
+  const list: ListName = ["sessions", userId];
+  const before = cursor === undefined ? undefined : (readCursor(core, list, cursor) as string);
+  if (!(await core.store.users.byId(userId))) return fail("not_found");
+  const found = await core.store.sessions.pageOfUser(userId, core.clock.now(), limit + 1, before);
+  const items = found.slice(0, limit);
+  const last = items.at(-1);
+  return { items, nextCursor: found.length > limit && last ? writeCursor(core, list, last.id) : undefined };
+}
+
+/** Ends one session of somebody. Fails with `not_found` where it is not theirs, and with `forbidden`. */
+export async function revokeSessionOf(core: Core, by: Actor, userId: string, id: string): Promise<void> {
+  await core.store.write(async (tx) => {
+    const session = await tx.sessions.byId(id);
+    if (session?.userId !== userId) return fail("not_found");
+    await requireAuthorityOver(core, tx, by, userId);
+    return await revoke(core, tx, by, [session], "revoked-by-operator");
+  });
+}
 
 /** Ends one of the actor's own sessions; those of others are as unknown as those that never were. */
 export async function revokeOwnSession(core: Core, by: UserActor, id: string): Promise<void> {

@@ -20,12 +20,33 @@ export type Reserved = ReadonlyArray<{ readonly key: string; readonly endsAt: Da
 
 /** Reserves one try of a password. Fails with `rate_limited`, the same whether there is such a user or not. */
 export async function reservePasswordTry(core: Core, by: Actor, subject: Subject): Promise<Reserved> {
-  const { ip } = clientOf(by);
-  return await reserve(core, {
-    sign_in_account: accountKey(core, subject),
-    ...(ip !== null && { sign_in_address: addressKey(ip) }),
-  });
+  if (!core.settings.RATE_LIMITS) return [];
+  return await core.store.write((tx) =>
+    reserve(core, tx, { sign_in_account: accountKey(core, subject), ...fromAddress(by, "sign_in_address") }),
+  );
 }
+
+/**
+ * Reserves one mail to an address, for somebody who is not its proven owner. Fails with `rate_limited`, the same
+ * whether anybody has the address or not.
+ */
+export async function reserveMail(core: Core, tx: Tx, by: Actor, emailKey: string): Promise<void> {
+  if (!core.settings.RATE_LIMITS) return;
+  const mail_account = sign(core.keyring, "tries", emailKey);
+  await reserve(core, tx, { mail_account, ...fromAddress(by, "mail_address") });
+}
+
+/** Forgets the passwords that were tried on one account: a stranger's tries must not keep its owner out (rule LI-2). */
+export async function forgiveTries(tx: Tx, userId: string): Promise<void> {
+  await tx.tries.forget(keyOf("sign_in_account", userId));
+}
+
+function fromAddress(by: Actor, limit: TryName): Partial<Record<TryName, string>> {
+  const { ip } = clientOf(by);
+  return ip === null ? {} : { [limit]: addressKey(ip) };
+}
+
+const keyOf = (limit: TryName, whose: string): string => `${limit}:${whose}`;
 
 /** A name that nobody has is counted too. What was typed is not stored: people type passwords there. */
 function accountKey(core: Core, { user, identifier }: Subject): string {
@@ -35,30 +56,26 @@ function accountKey(core: Core, { user, identifier }: Subject): string {
   return sign(core.keyring, "tries", name);
 }
 
-/** All of them or none. Every transaction takes them in the order in which they stand here, so none waits for another in a circle. */
-async function reserve(core: Core, wanted: Partial<Record<TryName, string>>): Promise<Reserved> {
-  if (!core.settings.RATE_LIMITS) return [];
-  const verdict = await core.store.write(async (tx) => {
-    const now = core.clock.now();
-    const reserved: Array<Reserved[number]> = [];
-    for (const [name, whose] of Object.entries(wanted)) {
-      const limit = name as TryName;
-      const { most, window } = quotaOf(core.settings, limit);
-      const key = `${limit}:${whose}`;
-      const endsAt = await tx.tries.reserve(key, most, now, new Date(now.getTime() + window));
-      if (!endsAt) {
-        await giveBack(tx, reserved);
-        const spent = await tx.tries.byKey(key);
-        return { limit, resetsIn: Math.max(1, Math.ceil(((spent?.endsAt ?? now).getTime() - now.getTime()) / 1000)) };
-      }
-      reserved.push({ key, endsAt });
+/**
+ * All of them or none: where one is spent already, the failure takes the others back with the transaction. Every
+ * transaction takes them in the order in which they stand here, so none waits for another in a circle.
+ */
+async function reserve(core: Core, tx: Tx, wanted: Partial<Record<TryName, string>>): Promise<Reserved> {
+  const now = core.clock.now();
+  const reserved: Array<Reserved[number]> = [];
+  for (const [name, whose] of Object.entries(wanted)) {
+    const limit = name as TryName;
+    const quota = quotaOf(core.settings, limit);
+    const key = keyOf(limit, whose);
+    const endsAt = await tx.tries.reserve(key, quota.most, now, new Date(now.getTime() + quota.window));
+    if (!endsAt) {
+      const over = (await tx.tries.byKey(key))?.endsAt ?? now;
+      const resetsIn = Math.max(1, Math.ceil((over.getTime() - now.getTime()) / 1000));
+      fail("rate_limited", { allowance: { limit, quota, remaining: 0, resetsIn }, retryAfter: resetsIn });
     }
-    return { reserved };
-  });
-  if ("reserved" in verdict) return verdict.reserved;
-  const { limit, resetsIn } = verdict;
-  const allowance = { limit, quota: quotaOf(core.settings, limit), remaining: 0, resetsIn };
-  return fail("rate_limited", { allowance, retryAfter: resetsIn });
+    reserved.push({ key, endsAt });
+  }
+  return reserved;
 }
 
 /** Gives tries back in a transaction of its own, where there are any. */

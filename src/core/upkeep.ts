@@ -4,8 +4,9 @@ import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { retireSigningKeys } from "./signing-keys.ts";
+import { expiredTombstones, purgePeople } from "./tombstones.ts";
 
-export const purgeKinds = ["sessions", "keys", "servers", "tries"] as const;
+export const purgeKinds = ["sessions", "keys", "servers", "tries", "challenges", "mails", "users"] as const;
 export type PurgeKind = (typeof purgeKinds)[number];
 
 /** Servers that have not been heard of for so long have ended, in milliseconds. */
@@ -28,21 +29,26 @@ export type PurgeOptions = {
 export type Purged = { readonly removed: Readonly<Record<PurgeKind, number>>; readonly finished: boolean };
 
 /** What a purge would remove, and since when the oldest of it could be. */
-export async function previewPurge(core: Core, options: Pick<PurgeOptions, "kinds" | "olderThan">) {
+export async function previewPurge(core: Core, { kinds, olderThan }: Pick<PurgeOptions, "kinds" | "olderThan">) {
   const now = core.clock.now();
-  const sessions = await core.store.sessions.expired(new Date(now.getTime() - options.olderThan));
-  const keys = (await core.store.signingKeys.current()).filter(
-    (key) => key.state === "retiring" && key.retiresAt && key.retiresAt <= now,
-  );
-  const servers = await core.store.servers.silentSince(new Date(now.getTime() - silentServer));
-  const tries = await core.store.tries.expired(new Date(now.getTime() - options.olderThan));
-  const found = {
-    sessions: { rows: sessions.number, oldest: sessions.oldest },
-    keys: { rows: keys.length, oldest: keys[0]?.retiresAt ?? null },
-    servers: { rows: servers.length, oldest: servers[0]?.seenAt ?? null },
-    tries: { rows: tries.number, oldest: tries.oldest },
+  const before = new Date(now.getTime() - olderThan);
+  const found = async (kind: PurgeKind): Promise<{ rows: number; oldest: Date | null }> => {
+    if (kind === "keys") {
+      const keys = (await core.store.signingKeys.current()).filter(
+        (key) => key.state === "retiring" && key.retiresAt && key.retiresAt <= now,
+      );
+      return { rows: keys.length, oldest: keys[0]?.retiresAt ?? null };
+    }
+    if (kind === "servers") {
+      const servers = await core.store.servers.silentSince(new Date(now.getTime() - silentServer));
+      return { rows: servers.length, oldest: servers[0]?.seenAt ?? null };
+    }
+    const { number, oldest } = await inBatches[kind].expired(core, before);
+    return { rows: number, oldest };
   };
-  return options.kinds.map((kind) => ({ kind, ...found[kind] }));
+  const previews: Array<{ kind: PurgeKind; rows: number; oldest: Date | null }> = [];
+  for (const kind of kinds) previews.push({ kind, ...(await found(kind)) });
+  return previews;
 }
 
 /**
@@ -61,16 +67,63 @@ export async function purge(core: Core, by: Actor, options: PurgeOptions): Promi
   }
 }
 
-/** What there can be much of is removed in batches. */
+type Expired = { readonly number: number; readonly oldest: Date | null };
+
+/** One transaction of a purge: how much it removed, and whether that was all. */
+type Batch = (
+  core: Core,
+  tx: Tx,
+  by: Actor,
+  before: Date,
+  limit: number,
+) => Promise<{ removed: number; done: boolean }>;
+
+/** Of what is removed a row at a time there is no more where fewer rows went than might have. */
+const byRows =
+  (remove: (core: Core, tx: Tx, before: Date, limit: number) => Promise<number>): Batch =>
+  async (core, tx, _by, before, limit) => {
+    const removed = await remove(core, tx, before, limit);
+    return { removed, done: removed < limit };
+  };
+
+/** Mails that were sent or given up stay known for MAIL_KEEP. */
+const keptMail = ({ settings }: Core, before: Date): Date => new Date(before.getTime() - settings.MAIL_KEEP);
+
+/** What there can be much of is removed in batches: how much there is of it, and how one batch goes. */
 const inBatches = {
-  sessions: (tx, before, limit) => tx.sessions.purge(before, limit),
-  tries: (tx, before, limit) => tx.tries.purge(before, limit),
-} as const satisfies Partial<Record<PurgeKind, (tx: Tx, before: Date, limit: number) => Promise<number>>>;
+  sessions: {
+    expired: (core, before) => core.store.sessions.expired(before),
+    remove: byRows((_, tx, before, limit) => tx.sessions.purge(before, limit)),
+  },
+  tries: {
+    expired: (core, before) => core.store.tries.expired(before),
+    remove: byRows((_, tx, before, limit) => tx.tries.purge(before, limit)),
+  },
+  challenges: {
+    expired: (core, before) => core.store.challenges.expired(before),
+    remove: byRows((_, tx, before, limit) => tx.challenges.purge(before, limit)),
+  },
+  mails: {
+    expired: (core, before) => core.store.mails.expired(keptMail(core, before)),
+    remove: byRows((core, tx, before, limit) => tx.mails.purge(keptMail(core, before), limit)),
+  },
+  users: { expired: expiredTombstones, remove: purgePeople },
+} as const satisfies Partial<
+  Record<PurgeKind, { expired: (core: Core, before: Date) => Promise<Expired>; remove: Batch }>
+>;
 type BatchKind = keyof typeof inBatches;
 
 async function purgeLocked(core: Core, by: Actor, options: PurgeOptions): Promise<Purged> {
   const startedAt = core.clock.now().getTime();
-  const removed: Record<PurgeKind, number> = { sessions: 0, keys: 0, servers: 0, tries: 0 };
+  const removed: Record<PurgeKind, number> = {
+    sessions: 0,
+    keys: 0,
+    servers: 0,
+    tries: 0,
+    challenges: 0,
+    mails: 0,
+    users: 0,
+  };
   const wants = (kind: PurgeKind) => options.kinds.includes(kind);
 
   if (wants("keys")) removed.keys = (await core.store.write((tx) => retireSigningKeys(core, tx, by))).length;
@@ -79,7 +132,7 @@ async function purgeLocked(core: Core, by: Actor, options: PurgeOptions): Promis
   }
   const finished: boolean[] = [];
   for (const kind of Object.keys(inBatches) as BatchKind[]) {
-    if (wants(kind)) finished.push(await purgeInBatches(core, kind, startedAt, options, removed));
+    if (wants(kind)) finished.push(await purgeInBatches(core, by, kind, startedAt, options, removed));
   }
   const done = finished.every(Boolean);
 
@@ -95,6 +148,7 @@ async function purgeLocked(core: Core, by: Actor, options: PurgeOptions): Promis
 /** Adds to `removed` as it goes. Answers whether that was all there was to remove. */
 async function purgeInBatches(
   core: Core,
+  by: Actor,
   kind: BatchKind,
   startedAt: number,
   options: PurgeOptions,
@@ -105,11 +159,11 @@ async function purgeInBatches(
     const batch = Math.min(options.batchSize, options.maxRows - removed[kind]);
     const over =
       batch <= 0 || options.interrupted?.aborted || core.clock.now().getTime() - startedAt >= options.maxTime;
-    if (over) return (await core.store[kind].expired(before)).number === 0;
-    const rows = await core.store.write((tx) => inBatches[kind](tx, before, batch));
-    removed[kind] += rows;
-    if (rows > 0) options.onBatch?.(rows);
-    if (rows < batch) return true;
+    if (over) return (await inBatches[kind].expired(core, before)).number === 0;
+    const did = await core.store.write((tx) => inBatches[kind].remove(core, tx, by, before, batch));
+    removed[kind] += did.removed;
+    if (did.removed > 0) options.onBatch?.(did.removed);
+    if (did.done) return true;
     await rest(core, options.pause, options.interrupted);
   }
 }

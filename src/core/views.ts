@@ -1,8 +1,12 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Account, Session, SigningKey } from "../store/tables.ts";
+import type { Account, Mail, Role, Session, SigningKey, Tombstone } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
+import type { Page } from "./cursors.ts";
+import type { BulkDisabled } from "./disabling.ts";
+import type { Imported } from "./importing.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
+import type { Insight } from "./mail-queue.ts";
 import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
 
@@ -18,12 +22,55 @@ export const userView = (user: Account, roles: readonly string[]) => ({
   email_verified: user.emailVerifiedAt !== null,
   username: user.username,
   full_name: user.fullName,
+  locale: user.locale,
+  profile: user.profile ?? {},
   is_active: user.disabledAt === null,
   is_admin: roles.includes(adminRole),
   roles,
   created_at: user.createdAt.toISOString(),
   updated_at: user.updatedAt.toISOString(),
   last_login_at: time(user.lastLoginAt),
+});
+
+/** Members of a tombstone that tell who it was, and until when it can be restored. */
+export const tombstoneView = (tombstone: Tombstone, until: Date) => ({
+  id: tombstone.id,
+  email: tombstone.email,
+  username: tombstone.username,
+  deleted_at: tombstone.deletedAt.toISOString(),
+  until: until.toISOString(),
+});
+
+export const bulkDisabledView = ({ disabled, unchanged, refused }: BulkDisabled) => ({
+  disabled,
+  unchanged,
+  refused: refused.map(({ id, error: { code, title } }) => ({ id, code, title })),
+});
+
+export const pageView = <T, V>({ items, nextCursor }: Page<T>, view: (item: T) => V) => ({
+  items: items.map(view),
+  next_cursor: nextCursor ?? null,
+  has_more: nextCursor !== undefined,
+});
+
+export const roleView = ({ name, description, permissions }: Role) => ({ name, description, permissions });
+
+/** @param hash the hash of the password, where hashes are wanted: null for whoever has none */
+export const exportedUserView = (user: Account, roles: readonly string[], hash: string | null | undefined) => ({
+  ...userView(user, roles),
+  ...(hash !== undefined && { password_hash: hash }),
+});
+
+export const importedView = (done: Imported) => ({
+  rows: done.rows,
+  imported: done.imported,
+  already: done.already,
+  refused: done.refused,
+  refusals: done.refusals,
+  admins: done.admins,
+  without_password: done.withoutPassword,
+  hashes: done.hashes,
+  without: done.without,
 });
 
 /** `expires_at` is when the session ends if it is not used again. */
@@ -75,6 +122,22 @@ export const signingKeyView = (key: SigningKey) => ({
   activated_at: time(key.activatedAt),
   retires_at: time(key.retiresAt),
   retired_at: time(key.retiredAt),
+});
+
+/** `due_at` is when it is tried next; of one that is over, when that was. */
+export const mailView = (mail: Mail, insight: Insight) => ({
+  id: mail.id,
+  kind: mail.kind,
+  state: mail.state,
+  to: insight.to,
+  subject: insight.subject,
+  link: insight.link,
+  user_id: mail.userId,
+  attempts: mail.attempts,
+  due_at: mail.dueAt.toISOString(),
+  created_at: mail.createdAt.toISOString(),
+  sent_at: time(mail.sentAt),
+  problem: mail.problem,
 });
 
 export const inspectionView = (found: Inspection) => ({

@@ -1,10 +1,15 @@
 import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
+import { addressRoutes } from "./addresses.ts";
+import { adminUserRoutes } from "./admin-users.ts";
 import { authRoutes } from "./auth.ts";
 import { strictBody } from "./body.ts";
 import { docs } from "./docs.ts";
 import { edge } from "./edge.ts";
 import { healthRoutes, type Surroundings } from "./health.ts";
+import { newPasswordRoutes } from "./new-passwords.ts";
+import { pages } from "./pages.ts";
+import { roleRoutes } from "./roles.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { userRoutes } from "./users.ts";
 import { wellKnownRoutes } from "./well-known.ts";
@@ -28,6 +33,11 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
     .use(healthRoutes(about))
     .use(wellKnownRoutes(core))
     .use(authRoutes(core))
+    .use(addressRoutes(core))
+    .use(newPasswordRoutes(core))
     .use(userRoutes(core))
+    .use(adminUserRoutes(core))
     .use(sessionRoutes(core))
+    .use(roleRoutes(core))
+    .use(pages(core.settings))
     .use(docs({ version: about.version, settings: core.settings }));

@@ -5,13 +5,15 @@ import type { Credentials } from "../core/credentials.ts";
 import { fail } from "../core/errors.ts";
 import { login, signOut } from "../core/login.ts";
 import { refresh } from "../core/refresh-tokens.ts";
+import { register } from "../core/registration.ts";
 import { signOutEverywhere } from "../core/sessions.ts";
-import { register } from "../core/users.ts";
-import { credentialsView, userView } from "../core/views.ts";
+import { credentialsView } from "../core/views.ts";
 import { credentialCookies } from "./cookies.ts";
+import { visitOf } from "./edge.ts";
 import { clientOf, guards, handlesOf, isRefused, refuseOtherOrigins } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
+import { answerUser, namedMembers, profileOf } from "./users.ts";
 
 type Settable = { headers: Record<string, unknown> };
 
@@ -20,7 +22,7 @@ export const authRoutes = (core: Core) => {
   const cookies = credentialCookies(core.settings);
 
   /** The credentials the way they were asked for: in the body, or in cookies and then without a secret in the body. */
-  const deliver = (set: Settable, credentials: Credentials, delivery: "body" | "cookie" | undefined) => {
+  const deliver = (set: Settable, credentials: Credentials, delivery: "body" | "cookie") => {
     if (delivery === "cookie") set.headers["set-cookie"] = cookies.set(credentials);
     return credentialsView(credentials, delivery !== "cookie");
   };
@@ -30,21 +32,24 @@ export const authRoutes = (core: Core) => {
     .post(
       "/register",
       async ({ body, request, set }) => {
-        const { email, password, username = null, full_name: fullName = null } = body;
-        const { user, roles } = await register(core, anonymous(clientOf(request)), {
+        const { email, password } = body;
+        const profile = profileOf(body);
+        const made = await register(core, anonymous(clientOf(request)), {
+          ...namedMembers(body),
           email,
           password,
-          username,
-          fullName,
+          ...(profile && { profile }),
         });
         set.status = 201;
-        return userView(user, roles);
+        return answerUser(set, made);
       },
       {
         body: schemas.registerBody,
         detail: describe("Sign up", {
           tag: "auth",
           security: [],
+          details:
+            "Where addresses must be verified, the answer is the same whether the address is taken or not; its owner is told.",
           ok: { 201: schemas.userView },
           errors: ["email_taken", "username_taken", "weak_password", "overloaded", "unavailable"],
         }),
@@ -53,7 +58,7 @@ export const authRoutes = (core: Core) => {
     .post(
       "/login",
       async ({ body, request, set }) => {
-        const { email, username, password, credential = "tokens", delivery } = body;
+        const { email, username, password, credential = "tokens", delivery = visitOf(request).delivery } = body;
         const identifier = email ?? username;
         if (identifier === undefined || (email !== undefined && username !== undefined)) {
           return fail("validation_failed", {
@@ -70,7 +75,7 @@ export const authRoutes = (core: Core) => {
           tag: "auth",
           security: [],
           ok: { 200: schemas.credentialsView },
-          errors: ["invalid_credentials", "csrf_rejected", "overloaded", "unavailable"],
+          errors: ["invalid_credentials", "email_not_verified", "csrf_rejected", "overloaded", "unavailable"],
         }),
       },
     )
@@ -93,7 +98,7 @@ export const authRoutes = (core: Core) => {
           security: [],
           details: "The password form of OAuth 2.0 (RFC 6749, section 4.3), for tools that know it.",
           ok: { 200: schemas.credentialsView },
-          errors: ["invalid_credentials", "overloaded", "unavailable"],
+          errors: ["invalid_credentials", "email_not_verified", "overloaded", "unavailable"],
         }),
       },
     )

@@ -4,6 +4,7 @@
  */
 import type { Config } from "../config.ts";
 import type { Credentials } from "../core/credentials.ts";
+import { compatAuthPath } from "./compat.ts";
 
 /** All that our tokens are made of. Anything else is nobody's credential. */
 const tokenText = /^[A-Za-z0-9._~-]{1,4096}$/;
@@ -33,6 +34,7 @@ type CookieSettings = Pick<
   | "COOKIE_SECURE"
   | "COOKIE_SAMESITE"
   | "COOKIE_DOMAIN"
+  | "COMPAT_PATHS"
 >;
 
 type WithoutStanding<C> = C extends Credentials ? Omit<C, "standing"> : never;
@@ -45,9 +47,13 @@ type Attributes = { readonly name: string; readonly path: string; readonly sameS
 export function credentialCookies(settings: CookieSettings) {
   const sameSite = ({ lax: "Lax", strict: "Strict", none: "None" } as const)[settings.COOKIE_SAMESITE];
   const access: Attributes = { name: settings.COOKIE_ACCESS_NAME, path: "/", sameSite };
-  // Only the routes that take a refresh token are ever sent one.
-  const refresh: Attributes = { name: settings.COOKIE_REFRESH_NAME, path: "/api/v1/auth", sameSite: "Strict" };
+  // Only the routes that take a refresh token are ever sent one: a cookie for each place that they are found at.
+  const refreshPaths = ["/api/v1/auth", ...(settings.COMPAT_PATHS ? [compatAuthPath] : [])];
+  const refresh = refreshPaths.map(
+    (path): Attributes => ({ name: settings.COOKIE_REFRESH_NAME, path, sameSite: "Strict" }),
+  );
   const session: Attributes = { name: settings.COOKIE_SESSION_NAME, path: "/", sameSite };
+  const names = { access: access.name, refresh: settings.COOKIE_REFRESH_NAME, session: session.name };
 
   const write = (cookie: Attributes, value: string, maxAge?: number): string => {
     // Browsers refuse a `__Host-` cookie with a Domain (RFC 6265bis, section 4.1.3.2).
@@ -66,25 +72,25 @@ export function credentialCookies(settings: CookieSettings) {
   const forget = (cookie: Attributes) => write(cookie, "", 0);
 
   return {
-    names: { access: access.name, refresh: refresh.name, session: session.name },
+    names,
 
     /** Gives the browser these credentials, and takes away those of the other kind: one browser, one session. */
     set: (given: WithoutStanding<Credentials>): string[] =>
       given.credential === "session"
-        ? [write(session, given.sessionToken), forget(access), forget(refresh)]
+        ? [write(session, given.sessionToken), forget(access), ...refresh.map(forget)]
         : [
             write(access, given.accessToken, given.expiresIn),
-            write(refresh, given.refreshToken, given.refreshExpiresIn),
+            ...refresh.map((one) => write(one, given.refreshToken, given.refreshExpiresIn)),
             forget(session),
           ],
 
     clear: (which: readonly Kind[] = ["access", "refresh", "session"]): string[] =>
-      which.map((one) => forget({ access, refresh, session }[one])),
+      which.flatMap((one) => ({ access: [access], refresh, session: [session] })[one]).map(forget),
 
     /** Which of these cookies came with a request, whether they can be read or not. */
     sent: ({ headers }: Request, ...which: readonly Kind[]): Kind[] => {
-      const names = (headers.get("cookie") ?? "").split(";").map((pair) => pair.split("=", 1)[0]?.trim());
-      return which.filter((one) => names.includes({ access, refresh, session }[one].name));
+      const sent = (headers.get("cookie") ?? "").split(";").map((pair) => pair.split("=", 1)[0]?.trim());
+      return which.filter((one) => sent.includes(names[one]));
     },
   };
 }

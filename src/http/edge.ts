@@ -9,6 +9,7 @@ import { DomainError, fail } from "../core/errors.ts";
 import { type Allowance, addressKey } from "../core/limits.ts";
 import { decodePercents, readPairs } from "./body.ts";
 import { clientAddress } from "./client-address.ts";
+import { type Meant, meantPath } from "./compat.ts";
 import { readCookies } from "./cookies.ts";
 import { isCounted, rateFields } from "./limits.ts";
 import { problemOf, statuses } from "./problem.ts";
@@ -21,6 +22,8 @@ export type Visit = {
   readonly ip: string | null;
   /** What is left of each limit that the request has met so far. */
   readonly allowances: Allowance[];
+  /** How credentials are given where the request does not say: the default of the path that it came by. */
+  readonly delivery: Meant["delivery"];
 };
 
 const visits = new WeakMap<Request, Visit>();
@@ -38,6 +41,7 @@ type Surroundings = {
     | "PUBLIC_URL"
     | "TRUSTED_PROXIES"
     | "PROXY_HEADER"
+    | "COMPAT_PATHS"
     | "COOKIE_ACCESS_NAME"
     | "COOKIE_REFRESH_NAME"
     | "COOKIE_SESSION_NAME"
@@ -88,6 +92,7 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
         requestId: requestIdOf(request) ?? random.id(arrivedAt),
         ip: connection === undefined ? null : addressOf(connection, request.headers),
         allowances: [],
+        delivery: "body",
       };
       visits.set(request, visit);
 
@@ -95,9 +100,12 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
       let response: Response;
       try {
         await count(request, visit);
-        places ??= directory(app.routes);
-        route = places.admit(request);
-        const given = await next(request);
+        places ??= directory(app.routes, meantPath(settings));
+        const admitted = places.admit(request);
+        ({ route } = admitted);
+        const { request: meant, delivery } = admitted;
+        visits.set(meant, { ...visit, delivery });
+        const given = await next(meant);
         if (!(given instanceof Response)) throw new TypeError("The app gave no response");
         response = given;
       } catch (thrown) {
@@ -177,7 +185,10 @@ type Place = { readonly route: string; readonly methods: readonly string[] };
  * The paths that there are, by their one spelling. Elysia alone would take `//x` for `/x`, answer 404 to a wrong
  * method, and pass `;`, `%2f` and an unreadable query on. Patterns are of whole `:parameters`, without wildcards.
  */
-function directory(routes: ReadonlyArray<{ readonly method: string; readonly path: string }>) {
+function directory(
+  routes: ReadonlyArray<{ readonly method: string; readonly path: string }>,
+  meant: ReturnType<typeof meantPath>,
+) {
   const places = Object.entries(Object.groupBy(routes, ({ path }) => path)).map(([route, all = []]): Place => {
     const methods = new Set(all.map(({ method }) => method));
     if (methods.has("GET")) methods.add("HEAD");
@@ -202,17 +213,24 @@ function directory(routes: ReadonlyArray<{ readonly method: string; readonly pat
   };
 
   return {
-    /** Gives the pattern of the path that the request asks for, and fails where it cannot be let in. */
-    admit({ method, url }: Request): string {
+    /**
+     * Gives the request in our own spelling, with the pattern of its path, and fails where it cannot be let in.
+     */
+    admit(request: Request): { request: Request; route: string; delivery: Meant["delivery"] } {
+      const { method, url } = request;
       // Where the Host header is no host, Bun gives the path alone, and Elysia would look for it in the wrong place.
       if (!url.startsWith("http://")) fail("malformed_request", { detail: "Send a Host header that names a host." });
       const pathAt = url.indexOf("/", "http://".length);
       const queryAt = url.indexOf("?", pathAt);
-      const place = find(url.slice(pathAt, queryAt === -1 ? undefined : queryAt));
+      const asked = url.slice(pathAt, queryAt === -1 ? undefined : queryAt);
+      const query = queryAt === -1 ? "" : url.slice(queryAt);
+      const { path, delivery } = meant(asked);
+      const place = find(path);
       if (!place) fail("not_found");
       if (!place.methods.includes(method)) fail("method_not_allowed", { allow: place.methods });
-      if (queryAt !== -1) readPairs(url.slice(queryAt + 1), "query");
-      return place.route;
+      if (query !== "") readPairs(query.slice(1), "query");
+      const spelled = path === asked ? request : new Request(`http://localhost${path}${query}`, request);
+      return { request: spelled, route: place.route, delivery };
     },
   };
 }

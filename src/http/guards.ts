@@ -2,9 +2,12 @@ import { Elysia } from "elysia";
 import type { Client } from "../core/actors.ts";
 import type { Core } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
+import type { OwnPermission } from "../core/permissions.ts";
+import { requirePermission } from "../core/roles.ts";
 import { authenticate, type Principal } from "../core/sessions.ts";
 import { credentialCookies, readCookies } from "./cookies.ts";
 import { visitOf } from "./edge.ts";
+import { permissionDetail } from "./openapi.ts";
 
 /** Where a request came from. */
 export function clientOf(request: Request): Client {
@@ -82,24 +85,33 @@ export const isRefused = (error: unknown): boolean =>
 const principals = new WeakMap<Request, Principal>();
 
 /**
- * What a route may ask for: `signedIn: true` gives it a `principal`, or the request never reaches it. Who is
- * not signed in hears that before anything is said of the body.
+ * What a route may ask for: `signedIn: true` gives it a `principal`, `permission: "users:read"` one who may do that;
+ * otherwise the request never reaches it. Who is not let in hears that before anything is said of the body.
  */
 export const guards = (core: Core) => {
   const cookies = credentialCookies(core.settings);
+
+  const admit = async (request: Request, set: { headers: Record<string, unknown> }) => {
+    try {
+      const principal = await principalOf(core, request);
+      principals.set(request, principal);
+      return principal;
+    } catch (error) {
+      const byCookie = !request.headers.has("authorization");
+      if (byCookie && isRefused(error))
+        set.headers["set-cookie"] = cookies.clear(cookies.sent(request, "access", "session"));
+      throw error;
+    }
+  };
+  const resolve = ({ request }: { request: Request }) => ({ principal: principals.get(request)! });
+
   return new Elysia({ name: "guards" }).macro({
-    signedIn: {
-      transform: async ({ request, set }) => {
-        try {
-          principals.set(request, await principalOf(core, request));
-        } catch (error) {
-          const byCookie = !request.headers.has("authorization");
-          if (byCookie && isRefused(error))
-            set.headers["set-cookie"] = cookies.clear(cookies.sent(request, "access", "session"));
-          throw error;
-        }
-      },
-      resolve: ({ request }) => ({ principal: principals.get(request)! }),
-    },
+    signedIn: { transform: async ({ request, set }) => void (await admit(request, set)), resolve },
+    permission: (name: OwnPermission) => ({
+      // The document says what the guard asks for, whatever is written beside the route.
+      detail: permissionDetail(name),
+      transform: async ({ request, set }) => await requirePermission(core, (await admit(request, set)).by, name),
+      resolve,
+    }),
   });
 };

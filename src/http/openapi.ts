@@ -6,13 +6,14 @@ import { swagger } from "@elysiajs/swagger";
 import { type DocumentDecoration, Elysia, type TSchema } from "elysia";
 import type { Config } from "../config.ts";
 import { type Code, catalogue } from "../core/errors.ts";
+import type { OwnPermission } from "../core/permissions.ts";
 import { takesForm } from "./body.ts";
 import { isCountedPath } from "./limits.ts";
 import { statuses } from "./problem.ts";
 import { isSpelling } from "./requirements.ts";
 
 type Description = {
-  readonly tag: "auth" | "users" | "sessions" | "server";
+  readonly tag: "auth" | "users" | "sessions" | "roles" | "server";
   /** `[]` where anyone may ask; without it any credential will do. */
   readonly security?: [];
   readonly details?: string;
@@ -42,6 +43,11 @@ export function describe(
   };
 }
 
+/** What the document tells of a route that wants a permission. */
+export const permissionDetail = (name: OwnPermission): DocumentDecoration & { "x-permission": OwnPermission } => ({
+  "x-permission": name,
+});
+
 const phrases: Readonly<Record<string, string>> = {
   200: "Done",
   201: "Made",
@@ -53,11 +59,13 @@ const phrases: Readonly<Record<string, string>> = {
 
 type Media = Record<string, { schema: unknown }>;
 type Operation = {
+  description?: string;
   parameters?: Array<{ schema: unknown }>;
   requestBody?: { required: boolean; content: Media };
   responses: Record<string, { description: string; content?: Media }>;
   security?: readonly unknown[];
   "x-error-codes"?: readonly Code[];
+  "x-permission"?: OwnPermission;
 };
 export type OpenApiDocument = {
   openapi: string;
@@ -85,6 +93,11 @@ export async function openApiDocument(app: Elysia, subject: Subject): Promise<Op
     for (const answer of Object.values(operation.responses)) {
       for (const media of Object.values(answer.content ?? {})) media.schema = toOpenApi(media.schema);
     }
+    const permission = operation["x-permission"];
+    if (permission) {
+      const needs = `Needs the permission \`${permission}\`.`;
+      operation.description = operation.description ? `${operation.description} ${needs}` : needs;
+    }
     operation.responses = { ...failures(codesOf(operation, route.path)), ...operation.responses };
   }
   return document;
@@ -100,6 +113,7 @@ const preamble = ({ version, COOKIE_ACCESS_NAME, COOKIE_SESSION_NAME }: Subject)
     { name: "auth", description: "Registering, signing in and out" },
     { name: "users", description: "Accounts" },
     { name: "sessions", description: "Where one is signed in" },
+    { name: "roles", description: "What they permit, and who holds them" },
     { name: "server", description: "Keys, health and this document" },
   ],
   security: [{ bearer: [] }, { password: [] }, { access_cookie: [] }, { session_cookie: [] }],
@@ -161,6 +175,7 @@ function codesOf(operation: Operation, path: string): Set<Code> {
   }
   if (operation.parameters?.length) codes.add("validation_failed");
   if (operation.security?.length !== 0) codes.add("unauthenticated").add("session_hijack_suspected");
+  if (operation["x-permission"]) codes.add("forbidden");
   return codes.add("internal_error");
 }
 
@@ -184,9 +199,10 @@ const isSchema = (value: unknown): value is Schema => typeof value === "object" 
 /** OpenAPI 3.0 knows neither `const` nor `type: null` nor `patternProperties`, all of which TypeBox writes. */
 function toOpenApi(schema: unknown): unknown {
   if (!isSchema(schema)) return schema;
-  const { anyOf, const: only, error: _ours, patternProperties, properties, items, ...rest } = schema;
+  const { anyOf, const: only, error: _ours, patternProperties, properties, items, "x-type": type, ...rest } = schema;
   return {
     ...rest,
+    ...(type === "object" && { type, additionalProperties: true }),
     ...(only !== undefined && { enum: [only] }),
     ...(isSchema(items) && { items: toOpenApi(items) }),
     ...(isSchema(properties) && { properties: mapValues(properties, toOpenApi) }),

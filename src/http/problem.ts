@@ -11,6 +11,7 @@ export const statuses = {
   conflict: 409,
   finding: 409,
   locked: 409,
+  stale: 412,
   too_large: 413,
   unsupported: 415,
   invalid: 422,

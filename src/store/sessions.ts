@@ -78,6 +78,19 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
     /** The sessions of a user that are alive, newest first. */
     ofUser: async (userId: string, at: Date): Promise<Session[]> =>
       (await livesOfUserQuery.execute({ userId, at })).map((row) => row.session),
+    /** The same, a page at a time, from before `before`. */
+    pageOfUser: async (userId: string, at: Date, limit: number, before?: string): Promise<Session[]> =>
+      (
+        await db
+          .select({ session: sessions })
+          .from(sessions)
+          .innerJoin(users, eq(users.id, sessions.userId))
+          .where(
+            and(eq(sessions.userId, userId), alive(at), before === undefined ? undefined : lt(sessions.id, before)),
+          )
+          .orderBy(desc(sessions.id))
+          .limit(limit)
+      ).map((row) => row.session),
     /** The sessions of a user that were neither revoked nor have expired, even where the user was signed out everywhere. */
     idsOfUser: async (userId: string, at: Date): Promise<string[]> =>
       (
@@ -86,6 +99,32 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
           .from(sessions)
           .where(and(eq(sessions.userId, userId), isNull(sessions.revokedAt), gt(sessions.idleExpiresAt, at)))
       ).map((row) => row.id),
+    /** The same of everybody who holds a role. */
+    idsOfHolders: async (role: string, at: Date): Promise<string[]> =>
+      (
+        await db
+          .select({ id: sessions.id })
+          .from(sessions)
+          .innerJoin(userRoles, eq(userRoles.userId, sessions.userId))
+          .where(and(eq(userRoles.role, role), isNull(sessions.revokedAt), gt(sessions.idleExpiresAt, at)))
+      ).map((row) => row.id),
+    /** Whether any session of the user that is stored, dead or alive, is of such a device. */
+    hasDevice: async (userId: string, device: Pick<Session, "browser" | "os" | "clientKind">): Promise<boolean> => {
+      const { browser, os, clientKind } = device;
+      const [one] = await db
+        .select({ id: sessions.id })
+        .from(sessions)
+        .where(
+          and(
+            eq(sessions.userId, userId),
+            browser === null ? isNull(sessions.browser) : eq(sessions.browser, browser),
+            os === null ? isNull(sessions.os) : eq(sessions.os, os),
+            eq(sessions.clientKind, clientKind),
+          ),
+        )
+        .limit(1);
+      return one !== undefined;
+    },
     count: async (filter: SessionFilter): Promise<{ sessions: number; users: number }> => {
       const [row] = await db
         .select({ sessions: count(), users: sql<number>`count(distinct ${sessions.userId})`.mapWith(Number) })

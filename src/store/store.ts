@@ -1,21 +1,30 @@
 import { auditEventReaders, auditEventWriters } from "./audit-events.ts";
+import { challengeReaders, challengeWriters } from "./challenges.ts";
 import { contentReaders, contentWriters } from "./contents.ts";
 import type { Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
 import { jobReaders, jobWriters } from "./jobs.ts";
+import { mailReaders, mailWriters } from "./mails.ts";
 import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
-import { roleReaders } from "./roles.ts";
+import { roleReaders, roleWriters } from "./roles.ts";
 import { serverReaders, serverWriters } from "./servers.ts";
 import { sessionReaders, sessionWriters } from "./sessions.ts";
 import { signingKeyReaders, signingKeyWriters } from "./signing-keys.ts";
 import type { Tables } from "./tables.ts";
+import { tombstoneReaders, tombstoneWriters } from "./tombstones.ts";
 import { tryReaders, tryWriters } from "./tries.ts";
+import { userBatchReaders, userBatchWriters } from "./user-batches.ts";
+import { userListReaders } from "./user-lists.ts";
 import { userReaders, userWriters } from "./users.ts";
 
 const readersOf = (db: Db, tables: Tables) => ({
-  users: userReaders(db, tables),
+  users: { ...userReaders(db, tables), ...userListReaders(db, tables) },
+  userBatches: userBatchReaders(db, tables),
+  tombstones: tombstoneReaders(db, tables),
   roles: roleReaders(db, tables),
   sessions: sessionReaders(db, tables),
   refreshFamilies: refreshFamilyReaders(db, tables),
+  challenges: challengeReaders(db, tables),
+  mails: mailReaders(db, tables),
   signingKeys: signingKeyReaders(db, tables),
   auditEvents: auditEventReaders(db, tables),
   tries: tryReaders(db, tables),
@@ -28,9 +37,13 @@ const writersOf = (db: Db, tables: Tables) => {
   const readers = readersOf(db, tables);
   return {
     users: { ...readers.users, ...userWriters(db, tables) },
-    roles: readers.roles,
+    roles: { ...readers.roles, ...roleWriters(db, tables) },
+    userBatches: { ...readers.userBatches, ...userBatchWriters(db, tables) },
+    tombstones: { ...readers.tombstones, ...tombstoneWriters(db, tables) },
     sessions: { ...readers.sessions, ...sessionWriters(db, tables) },
     refreshFamilies: { ...readers.refreshFamilies, ...refreshFamilyWriters(db, tables) },
+    challenges: { ...readers.challenges, ...challengeWriters(db, tables) },
+    mails: { ...readers.mails, ...mailWriters(db, tables) },
     signingKeys: { ...readers.signingKeys, ...signingKeyWriters(db, tables) },
     auditEvents: { ...readers.auditEvents, ...auditEventWriters(db, tables) },
     tries: { ...readers.tries, ...tryWriters(db, tables) },

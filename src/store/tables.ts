@@ -5,31 +5,72 @@ export const clientKinds = ["desktop", "mobile", "tablet", "tv", "bot", "program
 export const credentialKinds = ["tokens", "session"] as const;
 export const signingAlgorithms = ["ES256", "EdDSA", "RS256"] as const;
 export const keyStates = ["next", "active", "retiring", "retired"] as const;
+export const challengePurposes = ["verify-email", "change-email", "reset-password"] as const;
+export const mailStates = ["asked", "queued", "sent", "dead"] as const;
 export const actorKinds = ["anonymous", "user", "operator", "job"] as const;
+
+/** Members that an app gave a meaning to. */
+export type Profile = Readonly<Record<string, unknown>>;
 
 /** Every table, once, for both dialects. */
 export function defineTables(k: Kit) {
+  /** What is known of a person, and stays known for a while when the user is deleted. */
+  const person = () => ({
+    id: k.text("id").primaryKey(),
+    /** As it was typed; `emailKey` is what is compared. */
+    email: k.text("email").notNull(),
+    emailKey: k.key("email_key").notNull(),
+    emailVerifiedAt: k.instant("email_verified_at"),
+    username: k.text("username"),
+    usernameKey: k.key("username_key"),
+    fullName: k.text("full_name"),
+    fullNameKey: k.key("full_name_key"),
+    /** A language tag (BCP 47): what mails are written in. */
+    locale: k.text("locale"),
+    /** An app's own members, of the form that PROFILE_SCHEMA gives. */
+    profile: k.json<Profile>("profile"),
+    /** A PHC string, sealed under the server secret with the user's id (rule PW-7). */
+    passwordHash: k.text("password_hash"),
+    disabledAt: k.instant("disabled_at"),
+    createdAt: k.instant("created_at").notNull(),
+    lastLoginAt: k.instant("last_login_at"),
+  });
+
   const users = k.table(
     "users",
     {
-      id: k.text("id").primaryKey(),
-      /** As it was typed; `emailKey` is what is compared. */
-      email: k.text("email").notNull(),
-      emailKey: k.text("email_key").notNull(),
-      emailVerifiedAt: k.instant("email_verified_at"),
-      username: k.text("username"),
-      usernameKey: k.text("username_key"),
-      fullName: k.text("full_name"),
-      /** A PHC string, sealed under the server secret with the user's id (rule PW-7). */
-      passwordHash: k.text("password_hash"),
+      ...person(),
       /** Moved on by whatever signs out everywhere: sessions of an older epoch are dead. */
       epoch: k.count("epoch").notNull().default(0),
-      disabledAt: k.instant("disabled_at"),
-      createdAt: k.instant("created_at").notNull(),
+      /** Moved on with every change of what others may change: the `ETag` of a user. */
+      revision: k.count("revision").notNull().default(0),
       updatedAt: k.instant("updated_at").notNull(),
-      lastLoginAt: k.instant("last_login_at"),
     },
-    (t) => [k.uniqueIndex("users_email_key").on(t.emailKey), k.uniqueIndex("users_username_key").on(t.usernameKey)],
+    (t) => [
+      k.uniqueIndex("users_email_key").on(t.emailKey),
+      k.uniqueIndex("users_username_key").on(t.usernameKey),
+      k.index("users_full_name_key").on(t.fullNameKey, t.id),
+      k.index("users_updated").on(t.updatedAt, t.id),
+      // So that a page of the few costs no walk through the many.
+      k.index("users_disabled").on(t.id).where(sql`disabled_at is not null`),
+      k.index("users_verified").on(t.id).where(sql`email_verified_at is not null`),
+      k.index("users_unverified").on(t.id).where(sql`email_verified_at is null`),
+    ],
+  );
+
+  /** Users who were deleted and can still be restored. Their names are free for others meanwhile. */
+  const tombstones = k.table(
+    "tombstones",
+    {
+      ...person(),
+      roles: k.json<readonly string[]>("roles").notNull(),
+      deletedAt: k.instant("deleted_at").notNull(),
+    },
+    (t) => [
+      k.index("tombstones_email_key").on(t.emailKey),
+      k.index("tombstones_username_key").on(t.usernameKey),
+      k.index("tombstones_deleted").on(t.deletedAt),
+    ],
   );
 
   const roles = k.table("roles", {
@@ -53,7 +94,7 @@ export function defineTables(k: Kit) {
         .references(() => roles.name, { onDelete: "cascade" }),
       grantedAt: k.instant("granted_at").notNull(),
     },
-    (t) => [k.primaryKey({ columns: [t.userId, t.role] }), k.index("user_roles_role").on(t.role)],
+    (t) => [k.primaryKey({ columns: [t.userId, t.role] }), k.index("user_roles_role").on(t.role, t.userId)],
   );
 
   /** One sign-in on one device. */
@@ -149,7 +190,61 @@ export function defineTables(k: Kit) {
       reason: k.text("reason"),
       particulars: k.json<Readonly<Record<string, string | number | boolean | null>>>("particulars"),
     },
-    (t) => [k.index("audit_events_user").on(t.userId, t.id), k.index("audit_events_at").on(t.at)],
+    (t) => [
+      k.index("audit_events_user").on(t.userId, t.id),
+      k.index("audit_events_actor").on(t.actor, t.id),
+      k.index("audit_events_at").on(t.at),
+    ],
+  );
+
+  /** One-time proofs that are sent by mail. One of each purpose for each user: a newer one takes the place of the older. */
+  const challenges = k.table(
+    "challenges",
+    {
+      userId: k
+        .text("user_id")
+        .notNull()
+        .references(() => users.id, { onDelete: "cascade" }),
+      purpose: k.word("purpose", challengePurposes).notNull(),
+      /** SHA-256 of the 256 random bits that were sent. */
+      secretHash: k.text("secret_hash").notNull(),
+      /** The address that it was sent to, and proves. */
+      email: k.text("email").notNull(),
+      emailKey: k.key("email_key").notNull(),
+      createdAt: k.instant("created_at").notNull(),
+      expiresAt: k.instant("expires_at").notNull(),
+    },
+    (t) => [
+      k.primaryKey({ columns: [t.userId, t.purpose] }),
+      k.uniqueIndex("challenges_secret").on(t.secretHash),
+      k.index("challenges_expires").on(t.expiresAt),
+    ],
+  );
+
+  /** The outbox: what is to be sent, written in the same transaction as its cause. */
+  const mails = k.table(
+    "mails",
+    {
+      id: k.text("id").primaryKey(),
+      kind: k.text("kind").notNull(),
+      state: k.word("state", mailStates).notNull(),
+      /** Whom it is about. No foreign key: who deleted an account is still told. */
+      userId: k.text("user_id"),
+      /** Recipient, language and facts, sealed under the server secret: a link stands in it. None once it is sent. */
+      content: k.text("content"),
+      attempts: k.count("attempts").notNull().default(0),
+      /** When it may be tried next. While one server sends it, this is the end of its lease; once it is over, when that was. */
+      dueAt: k.instant("due_at").notNull(),
+      createdAt: k.instant("created_at").notNull(),
+      sentAt: k.instant("sent_at"),
+      /** What came of the last attempt, as a code: never what a mail server said. None while one is under way. */
+      problem: k.text("problem"),
+    },
+    (t) => [
+      k.index("mails_due").on(t.dueAt).where(sql`state in ('asked', 'queued')`),
+      k.index("mails_over").on(t.dueAt).where(sql`state in ('sent', 'dead')`),
+      k.index("mails_user").on(t.userId),
+    ],
   );
 
   /** What was tried by guessing, and is therefore counted: a row for each account and address, for as long as its window lasts. */
@@ -181,7 +276,21 @@ export function defineTables(k: Kit) {
     seenAt: k.instant("seen_at").notNull(),
   });
 
-  return { users, roles, userRoles, sessions, refreshFamilies, signingKeys, auditEvents, tries, jobs, servers };
+  return {
+    users,
+    tombstones,
+    roles,
+    userRoles,
+    sessions,
+    refreshFamilies,
+    challenges,
+    mails,
+    signingKeys,
+    auditEvents,
+    tries,
+    jobs,
+    servers,
+  };
 }
 
 export type Tables = ReturnType<typeof defineTables>;
@@ -189,11 +298,17 @@ export type Tables = ReturnType<typeof defineTables>;
 export type User = Tables["users"]["$inferSelect"];
 /** A user as far as anybody but the check of a password has to know. */
 export type Account = Omit<User, "passwordHash">;
+export type Role = Tables["roles"]["$inferSelect"];
 export type Session = Tables["sessions"]["$inferSelect"];
 export type RefreshFamily = Tables["refreshFamilies"]["$inferSelect"];
 export type SigningKey = Tables["signingKeys"]["$inferSelect"];
+export type Tombstone = Tables["tombstones"]["$inferSelect"];
+export type Challenge = Tables["challenges"]["$inferSelect"];
+export type Mail = Tables["mails"]["$inferSelect"];
 export type AuditEvent = Tables["auditEvents"]["$inferSelect"];
 
 export type ClientKind = (typeof clientKinds)[number];
 export type CredentialKind = (typeof credentialKinds)[number];
+export type ChallengePurpose = (typeof challengePurposes)[number];
+export type MailState = (typeof mailStates)[number];
 export type SigningAlgorithm = (typeof signingAlgorithms)[number];

@@ -44,6 +44,9 @@ export const tryWriters = (db: Db, { tries }: Tables) => ({
       .set({ spent: sql`${tries.spent} - 1` })
       .where(and(eq(tries.key, key), eq(tries.endsAt, endsAt), gt(tries.spent, 0)));
   },
+  forget: async (key: string): Promise<void> => {
+    await db.delete(tries).where(eq(tries.key, key));
+  },
   /** Deletes at most `limit` windows that ended before `before`. Answers how many. */
   purge: async (before: Date, limit: number): Promise<number> => {
     const doomed = db

@@ -1,15 +1,7 @@
-import { and, asc, count, eq, gt, isNotNull, isNull, like, or, sql } from "drizzle-orm";
+import { and, asc, count, eq, inArray, isNotNull, isNull, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
 import { prepared } from "./dialects/prepared.ts";
 import type { Tables, User } from "./tables.ts";
-
-export type UserFilter = {
-  readonly role?: string;
-  readonly active?: boolean;
-  readonly emailVerified?: boolean;
-  /** The beginning of an address or of a user name, as a comparison key. */
-  readonly prefix?: string;
-};
 
 export type NewUser = Tables["users"]["$inferInsert"];
 export type UserChange = Partial<
@@ -21,7 +13,11 @@ export type UserChange = Partial<
     | "username"
     | "usernameKey"
     | "fullName"
+    | "fullNameKey"
+    | "locale"
+    | "profile"
     | "passwordHash"
+    | "disabledAt"
     | "lastLoginAt"
     | "updatedAt"
   >
@@ -58,39 +54,11 @@ export const userReaders = (db: Db, { users, userRoles }: Tables) => {
       .orderBy(asc(userRoles.role)),
   );
 
-  const matching = (filter: UserFilter) =>
-    and(
-      filter.active === undefined
-        ? undefined
-        : filter.active
-          ? isNull(users.disabledAt)
-          : sql`${users.disabledAt} is not null`,
-      filter.emailVerified === undefined
-        ? undefined
-        : filter.emailVerified
-          ? sql`${users.emailVerifiedAt} is not null`
-          : isNull(users.emailVerifiedAt),
-      filter.role === undefined
-        ? undefined
-        : sql`exists (select 1 from ${userRoles} where ${userRoles.userId} = ${users.id} and ${userRoles.role} = ${filter.role})`,
-      filter.prefix === undefined
-        ? undefined
-        : or(like(users.emailKey, startingWith(filter.prefix)), like(users.usernameKey, startingWith(filter.prefix))),
-    );
-
   return {
     byId: async (id: string): Promise<User | undefined> => (await byIdQuery.execute({ id }))[0],
     byEmailKey: async (key: string): Promise<User | undefined> => (await byEmailKeyQuery.execute({ key }))[0],
     byUsernameKey: async (key: string): Promise<User | undefined> => (await byUsernameKeyQuery.execute({ key }))[0],
     rolesOf: async (id: string): Promise<string[]> => (await rolesQuery.execute({ id })).map((row) => row.role),
-    /** In the order of their making, from after `after`. */
-    page: async (filter: UserFilter, limit: number, after?: string): Promise<User[]> =>
-      await db
-        .select()
-        .from(users)
-        .where(and(matching(filter), after === undefined ? undefined : gt(users.id, after)))
-        .orderBy(asc(users.id))
-        .limit(limit),
     /** Active users who hold `role`. */
     countActive: async (role: string): Promise<number> => {
       const [row] = await db
@@ -103,13 +71,24 @@ export const userReaders = (db: Db, { users, userRoles }: Tables) => {
   };
 };
 
-/** `%` and `_` of the input stand for themselves. */
-const startingWith = (prefix: string) => sql`${`${prefix.replace(/[\\%_]/g, "\\$&")}%`} escape '\\'`;
-
 export const userWriters = (db: Db, { users, userRoles, roles }: Tables) => ({
   /** `false` where the address or the user name is taken: the unique indexes decide, in any race. */
   insert: async (user: NewUser): Promise<boolean> =>
     (await db.insert(users).values(user).onConflictDoNothing().returning({ id: users.id })).length === 1,
+  /**
+   * Lets only one transaction at a time change a user, and moves the revision on. With `revision`, only where it is
+   * still that one, or one of those. Answers the user as it is now; `undefined` where there is none, or none of that
+   * revision.
+   */
+  claim: async (id: string, revision?: number | readonly number[]): Promise<User | undefined> => {
+    const wanted = revision === undefined ? undefined : inArray(users.revision, [revision].flat());
+    const [user] = await db
+      .update(users)
+      .set({ revision: sql`${users.revision} + 1` })
+      .where(and(eq(users.id, id), wanted))
+      .returning();
+    return user;
+  },
   /** `false` where there is no such user, or where the address or user name belongs to another. */
   update: async (id: string, change: UserChange): Promise<boolean> =>
     (await db.update(users).set(change).where(eq(users.id, id)).returning({ id: users.id })).length === 1,
@@ -118,7 +97,7 @@ export const userWriters = (db: Db, { users, userRoles, roles }: Tables) => ({
     (
       await db
         .update(users)
-        .set({ disabledAt, updatedAt: disabledAt })
+        .set({ disabledAt, updatedAt: disabledAt, revision: sql`${users.revision} + 1` })
         .where(and(eq(users.id, id), isNull(users.disabledAt)))
         .returning({ id: users.id })
     ).length === 1,
@@ -127,7 +106,7 @@ export const userWriters = (db: Db, { users, userRoles, roles }: Tables) => ({
     (
       await db
         .update(users)
-        .set({ disabledAt: null, updatedAt })
+        .set({ disabledAt: null, updatedAt, revision: sql`${users.revision} + 1` })
         .where(and(eq(users.id, id), isNotNull(users.disabledAt)))
         .returning({ id: users.id })
     ).length === 1,

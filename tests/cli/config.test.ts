@@ -45,6 +45,30 @@ describe.concurrent("config check", () => {
     expect((await shell.run("config check --env-file missing.env")).stderr).toContain("cannot be read (ENOENT)");
   });
 
+  test("is content with what should be known, and tells it", async () => {
+    using shell = new Shell({ ALGORITHM: "HS256", ADMIN_EMAIL: "your-admin@example.com" });
+    const { code, stderr } = await shell.run("config check");
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/warning: ADMIN_EMAIL looks like a placeholder.*\nwarning: ALGORITHM is not followed/);
+    expect(await shell.json("config check")).toEqual({
+      ok: true,
+      notices: [
+        { path: "ADMIN_EMAIL", message: expect.any(String) },
+        { path: "ALGORITHM", message: expect.stringContaining("ES256 signs instead") },
+      ],
+    });
+  });
+
+  test("refuses two names of one setting that differ", async () => {
+    using shell = new Shell({ ACCESS_TOKEN_TTL: "15m", ACCESS_TOKEN_EXPIRE_MINUTES: "30" });
+    const { code, stderr } = await shell.run("serve --port 0 --json");
+    expect(code).toBe(78);
+    expect(JSON.parse(stderr)).toMatchObject({
+      code: "config_invalid",
+      errors: [{ path: "ACCESS_TOKEN_TTL", message: expect.stringContaining("ACCESS_TOKEN_EXPIRE_MINUTES") }],
+    });
+  });
+
   test("refuses a secret that others can read", async () => {
     using shell = new Shell({ SECRET_KEY_FILE: "secret.key" });
     writeFileSync(shell.file("secret.key"), secret);
@@ -115,6 +139,20 @@ describe.concurrent("config explain", () => {
     });
   });
 
+  test("knows the names that other projects have for it, and says which one a value came by", async () => {
+    using shell = new Shell({ HTTPS_ONLY: "True" });
+    const explained = await shell.json("config explain secure_cookies");
+    expect(explained).toMatchObject({
+      name: "COOKIE_SECURE",
+      aliases: ["SECURE_COOKIES", "HTTPS_ONLY"],
+      value: "True",
+      source: "environment (HTTPS_ONLY)",
+    });
+    expect(await shell.json("config show")).toContainEqual(
+      expect.objectContaining({ name: "COOKIE_SECURE", source: "environment (HTTPS_ONLY)" }),
+    );
+  });
+
   test("explains every setting", async () => {
     for (const { name } of settings) {
       const { stdout } = await type(`config explain ${name} --json`, { tree: commands });
@@ -146,9 +184,11 @@ describe.concurrent("config example", () => {
     expect(parseEnv(exampleSettings())).toEqual({});
     const uncommented = exampleSettings().replace(/^#(?=[A-Z])/gm, "");
     const everything = parseEnv(uncommented) as Record<string, string>;
-    expect(Object.keys(everything).map((name) => name.replace(/^(SECRET_KEY|REDIS_URL)_FILE$/, "$1"))).toEqual(
-      settings.map(({ name }) => name),
-    );
+    expect(
+      Object.keys(everything).map((name) =>
+        name.replace(/^(SECRET_KEY|REDIS_URL|SMTP_URL|SMTP_PASSWORD|ADMIN_PASSWORD)_FILE$/, "$1"),
+      ),
+    ).toEqual(settings.map(({ name }) => name));
     const place = { cwd: "/nowhere" };
     expect(loadConfig(everything, place).config).toEqual(loadConfig({}, place).config);
   });

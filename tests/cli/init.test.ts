@@ -52,6 +52,18 @@ describe.concurrent("init", () => {
     expect([".env", "data/secret.key"].map((name) => readFileSync(shell.file(name), "utf8"))).toEqual(texts);
   });
 
+  test("writes down what it was told under other names, under these", async () => {
+    using shell = new Shell();
+    const env = { ACCESS_TOKEN_EXPIRE_MINUTES: "30", SQLITE_PATH: "./own/app.db", ALGORITHM: "HS256" };
+    expect((await shell.run("init", { env })).code).toBe(0);
+    const written = readFileSync(shell.file(".env"), "utf8").split("\n");
+    expect(written).toContain("ACCESS_TOKEN_EXPIRE_MINUTES=30");
+    expect(written).toContain("SQLITE_PATH=./own/app.db");
+    expect(written.join()).not.toContain("ALGORITHM=HS256");
+    expect(existsSync(shell.file("own/app.db"))).toBeTrue();
+    expect((await shell.run("init")).stderr).toContain("Nothing to do");
+  });
+
   test("keeps a settings file that is there, and says so on request", async () => {
     using shell = new Shell();
     writeFileSync(shell.file(".env"), "PORT=9000\n");

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { Shell } from "../support/cli.ts";
 import { goodPassword } from "../support/core.ts";
+import { readSeed } from "../support/seeds.ts";
 
 type Child = ReturnType<Shell["start"]>;
 
@@ -72,6 +73,32 @@ describe.concurrent("serve", () => {
     const { child, said } = await serving(shell, "--port 0");
     expect(said).toMatch(/^authctl \S+ serves http:\/\/127\.0\.0\.1:\d+; its pages are at http\S+\/docs\n$/);
     expect(await stopped(child, "SIGINT")).toBe(0);
+  });
+
+  test("starts from a template's settings file as it stands, makes its admin, and says what is left to fill in", async () => {
+    using shell = new Shell({ COMPAT_PATHS: "true" });
+    writeFileSync(shell.file(".env"), /```env\n([^]*?)```/.exec(readSeed("002"))![1]!);
+    const { child, url, said } = await serving(shell, "--port 0", {}, /first token/);
+    for (const name of ["SECRET_KEY", "ADMIN_EMAIL", "ADMIN_PASSWORD"])
+      expect(said).toContain(`warning: ${name} looks like a placeholder`);
+    expect(said).toContain("made the first admin your-admin@example.com");
+    expect(said).not.toContain("your-secure-password");
+    const body = JSON.stringify({ username: "youradmin", password: "your-secure-password" });
+    const headers = { "Content-Type": "application/json" };
+    const login = await fetch(`${url}/auth/login`, { method: "POST", headers, body });
+    expect(await login.json()).toMatchObject({ user: { is_admin: true } });
+    expect(await stopped(child)).toBe(0);
+    expect((await shell.run("serve", { env: { NODE_ENV: "production" } })).stderr).toContain(
+      "ADMIN_PASSWORD looks like",
+    );
+  });
+
+  test("makes one admin, and starts its workers, where the settings name one", async () => {
+    const admin = { ADMIN_EMAIL: "ada@acme.dev", ADMIN_PASSWORD: goodPassword };
+    using shell = new Shell(admin);
+    const { child } = await serving(shell, `--port ${freePort()} --workers 2`, {}, /serves .*\n/);
+    expect(await stopped(child)).toBe(0);
+    expect(await shell.json("admin list")).toMatchObject([{ email: "ada@acme.dev" }]);
   });
 
   test("lets flags win over the settings", async () => {

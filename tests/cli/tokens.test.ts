@@ -34,6 +34,9 @@ describe.concurrent("token purge", () => {
       { kind: "keys", removed: 0 },
       { kind: "servers", removed: 0 },
       { kind: "tries", removed: 0 },
+      { kind: "challenges", removed: 0 },
+      { kind: "mails", removed: 0 },
+      { kind: "users", removed: 0 },
     ]);
     expect((await shell.run("token purge --verbose --kind sessions")).stdout).toBe("sessions\t0\n");
   });

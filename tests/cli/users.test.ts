@@ -32,7 +32,7 @@ describe.concurrent("user list", () => {
     using shell = await peopled();
     const [ada] = await shell.json<User[]>("user list");
     expect(Object.keys(ada!)).toEqual(
-      "id email email_verified username full_name is_active is_admin roles created_at updated_at last_login_at".split(
+      "id email email_verified username full_name locale profile is_active is_admin roles created_at updated_at last_login_at".split(
         " ",
       ),
     );
@@ -51,6 +51,7 @@ describe.concurrent("user list", () => {
     expect(await found("--query EV")).toEqual(["eve@example.com"]);
     expect(await found("--query %")).toEqual([]);
     expect(await found("--role nobody")).toEqual([]);
+    expect(await found("--sort=-email --active")).toEqual(["eve@example.com", "ada@example.com"]);
   });
 
   test("goes over the edge of a page to the end, and says where it stopped", async () => {
@@ -80,6 +81,52 @@ describe.concurrent("user list", () => {
       expect((await shell.run(`user list ${flags}`)).code).toBe(2);
     },
   );
+});
+
+describe.concurrent("locale and profile", () => {
+  const PROFILE_SCHEMA = JSON.stringify({
+    type: "object",
+    additionalProperties: false,
+    properties: { theme: { type: "string" }, plan: { type: "string", readOnly: true } },
+  });
+  const outside = (profile: unknown) => ({ input: JSON.stringify(profile), env: { PROFILE_SCHEMA } });
+
+  test("are given, merged and cleared, read-only members too", async () => {
+    using shell = new Shell();
+    await Bun.write(shell.file("profile.json"), '{"plan":"pro"}');
+    const created = "user create --email ada@example.com --passwordless --locale de-at --profile-json profile.json";
+    expect(await shell.json(created, outside(""))).toMatchObject({ locale: "de-AT", profile: { plan: "pro" } });
+    const update = (flags: string, profile: unknown = {}) =>
+      shell.json(`user update ada@example.com ${flags}`, outside(profile));
+    expect(await update("--profile-json -", { theme: "dark" })).toMatchObject({
+      profile: { plan: "pro", theme: "dark" },
+    });
+    expect(await update("--profile-json -", { plan: null })).toMatchObject({ profile: { theme: "dark" } });
+    expect(await update("--clear profile,locale")).toMatchObject({ profile: {}, locale: null });
+  });
+
+  test("that do not fit are refused, and nothing is done", async () => {
+    using shell = await peopled();
+    const update = (flags: string, profile: unknown) =>
+      shell.run(`user update bob@example.com ${flags}`, outside(profile));
+    expect(await update("--profile-json -", { other: 1 })).toMatchObject({ code: 2, stdout: "" });
+    for (const profile of [[], "x", null]) expect((await update("--profile-json -", profile)).code).toBe(2);
+    expect((await update("--profile-json nowhere.json", {})).stderr).toContain("--profile-json failed with ENOENT");
+    expect((await update("--profile-json - --clear profile", {})).code).toBe(2);
+    expect((await update("--locale de_AT", {})).code).toBe(2);
+    const both = await shell.run("user create --email x@example.com --profile-json - --password-stdin", outside({}));
+    expect(both.code).toBe(2);
+  });
+
+  test("a PROFILE_SCHEMA that is none is found before anything starts", async () => {
+    using shell = new Shell();
+    const env = { PROFILE_SCHEMA: '{"type":"object","requred":["a"]}' };
+    const { code, stderr } = await shell.run("config check", { env });
+    expect(code).toBe(5);
+    expect(stderr).toContain('PROFILE_SCHEMA is no schema that can be used: strict mode: unknown keyword: "requred"');
+    const listing = await shell.run("user list", { env });
+    expect([listing.code, listing.stderr.includes("PROFILE_SCHEMA")]).toEqual([78, true]);
+  });
 });
 
 test("user get finds by id, address and user name", async () => {
@@ -220,6 +267,39 @@ describe.concurrent("user delete", () => {
     expect(await shell.json<User[]>("user list")).toHaveLength(3);
     expect((await shell.run("user delete -", { input: "\n" })).code).toBe(2);
     expect((await shell.run("user delete")).code).toBe(2);
+  });
+});
+
+describe.concurrent("user restore", () => {
+  test("brings back who was deleted, and tells what could not be", async () => {
+    using shell = await peopled();
+    const { id } = await shell.json<User>("user get bob@example.com");
+    await shell.run("user disable bob@example.com");
+    expect((await shell.run("user delete bob@example.com eve@example.com --yes")).code).toBe(0);
+    const deleted = await shell.json<Array<Record<string, string>>>("user list --deleted");
+    expect(deleted.map(({ email }) => email)).toEqual(["bob@example.com", "eve@example.com"]);
+    expect(Object.keys(deleted[0]!)).toEqual(["id", "email", "username", "deleted_at", "until"]);
+    expect(Date.parse(deleted[0]!["until"]!) - Date.parse(deleted[0]!["deleted_at"]!)).toBe(30 * 86_400_000);
+    const { code, stdout, stderr } = await shell.run("user restore bob@example.com --json");
+    expect([code, JSON.parse(stdout).id]).toEqual([0, id]);
+    expect(stderr).toContain("This user is disabled");
+    await shell.run("user enable bob@example.com");
+    expect(await signIn(shell, "bob@example.com")).toBeUndefined();
+    expect((await shell.run("user restore bob@example.com")).code).toBe(3);
+    await shell.core((core) => person(core, "eve@example.com"));
+    const taken = await shell.run("user restore eve@example.com");
+    expect(taken.code).toBe(4);
+    expect(taken.stderr).toContain("Another user has the address by now.");
+  });
+
+  test("has nobody to bring back where nothing is kept, and lists take no filter", async () => {
+    using shell = await peopled();
+    const env = { TOMBSTONE_TTL: "0" };
+    expect((await shell.run("user delete bob@example.com --yes", { env })).code).toBe(0);
+    expect(await shell.json("user list --deleted", { env })).toEqual([] as never);
+    expect((await shell.run("user restore bob@example.com", { env })).code).toBe(3);
+    for (const flags of ["--active", "--limit 3", "--query a", "--sort email"])
+      expect((await shell.run(`user list --deleted ${flags}`)).code).toBe(2);
   });
 });
 

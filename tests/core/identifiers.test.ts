@@ -163,7 +163,10 @@ describe("a full name", () => {
   test.each(["Ada Lovelace", "O'Brien, Flann", "李小龍", "محمد بن سلمان", "👩‍💻 Ada", "X", "😀".repeat(200)])(
     "may be %s",
     (text) => {
-      expect(parseFullName(`  ${text}  `)).toEqual({ fullName: text });
+      expect(parseFullName(`  ${text}  `)).toEqual({
+        fullName: text,
+        fullNameKey: text.normalize("NFKC").toLowerCase(),
+      });
     },
   );
 

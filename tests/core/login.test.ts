@@ -1,10 +1,12 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Core } from "../../src/core/core.ts";
 import { login } from "../../src/core/login.ts";
+import { setPassword } from "../../src/core/new-passwords.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
+import { register } from "../../src/core/registration.ts";
 import { open } from "../../src/core/secrets.ts";
 import { authenticate } from "../../src/core/sessions.ts";
-import { createUser, disableUser, register, setPassword } from "../../src/core/users.ts";
+import { createUser, disableUser } from "../../src/core/users.ts";
 import {
   codeOf,
   firefox,

@@ -229,3 +229,22 @@ test("the list of common passwords is large, and folded as it comes", () => {
   expect(list.filter((one) => one !== one.toLowerCase() || /[^\u0020-\u007e]/.test(one))).toEqual([]);
   expect(maxPasswordBytes).toBe(1024);
 });
+
+describe("where variants are let pass", () => {
+  const isRefused = async (password: string): Promise<boolean> =>
+    await checkPassword(password, { minLength: 8, words, exact: true }).then(
+      () => false,
+      () => true,
+    );
+
+  test.each(["testpassword123", "securepassword123", "!!passw0rd-2024!!"])("%s is taken", async (password) => {
+    expect(await isRefused(password)).toBe(false);
+  });
+
+  test.each(["password123", "Sunshine", "alice.smith99@wonder-land.example", "abcdefghijklmnop", "tulip tulip tulip"])(
+    "%s is refused all the same",
+    async (password) => {
+      expect(await isRefused(password)).toBe(true);
+    },
+  );
+});

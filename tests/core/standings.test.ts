@@ -1,10 +1,12 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { anonymous } from "../../src/core/actors.ts";
+import { seedAdmin } from "../../src/core/admins.ts";
 import type { Core, SessionCache } from "../../src/core/core.ts";
 import { forgetting } from "../../src/core/forgetting.ts";
 import { login, signOut } from "../../src/core/login.ts";
+import { changePassword, setPassword } from "../../src/core/new-passwords.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
-import { grantRole, revokeRole } from "../../src/core/roles.ts";
+import { createRole, deleteRole, grantRole, revokeRole } from "../../src/core/roles.ts";
 import {
   authenticate,
   type Principal,
@@ -12,16 +14,7 @@ import {
   revokeSessions,
   signOutEverywhere,
 } from "../../src/core/sessions.ts";
-import {
-  changePassword,
-  deleteOwnAccount,
-  deleteUser,
-  disableUser,
-  enableUser,
-  seedAdmin,
-  setPassword,
-  updateUser,
-} from "../../src/core/users.ts";
+import { deleteOwnAccount, deleteUser, disableUser, enableUser, updateUser } from "../../src/core/users.ts";
 import {
   codeOf,
   firefox,
@@ -203,6 +196,14 @@ const acts: Readonly<Record<string, [act: (at: Core, scene: Scene) => Promise<un
   changePassword: [(at, { principal }) => changePassword(at, principal.by, goodPassword, better), "changed"],
   grantRole: [(at, { principal }) => grantRole(at, root, principal.user.id, "admin"), "changed"],
   revokeRole: [(at, { principal }) => revokeRole(at, root, principal.user.id, "user"), "changed"],
+  deleteRole: [
+    async (at, { principal }) => {
+      await createRole(base, root, "support", {});
+      await grantRole(base, root, principal.user.id, "support");
+      await deleteRole(at, root, "support");
+    },
+    "changed",
+  ],
   seedAdmin: [
     (at) => seedAdmin(at, root, { email, password: () => Promise.reject(new Error("not asked")) }),
     "changed",

@@ -1,18 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { login } from "../../src/core/login.ts";
+import { deliverMail } from "../../src/core/outbox.ts";
 import { authenticate, revokeSessions } from "../../src/core/sessions.ts";
-import { type PurgeOptions, previewPurge, purge } from "../../src/core/upkeep.ts";
-import {
-  codeOf,
-  firefox,
-  goodPassword,
-  openTestCore,
-  registerAda,
-  root,
-  type TestCore,
-  visitor,
-} from "../support/core.ts";
+import { type PurgeOptions, previewPurge, purge, purgeKinds } from "../../src/core/upkeep.ts";
+import { createUser } from "../../src/core/users.ts";
+import { codeOf, firefox, goodPassword, openTestCore, root, type TestCore, visitor } from "../support/core.ts";
 import { dump } from "../support/database.ts";
+import { createMailbox, isBusy, isRefused, queueTests, sendTo } from "../support/mailbox.ts";
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -21,7 +15,7 @@ const day = 24 * hour;
 let core: TestCore;
 beforeEach(async () => {
   core = await openTestCore();
-  await registerAda(core);
+  await createUser(core, root, { email: "ada@example.com", password: goodPassword });
 });
 afterEach(() => core.close());
 
@@ -35,8 +29,10 @@ const signIn = async (credential: "session" | "tokens" = "session") => {
 const signInTimes = (times: number) => Promise.all(Array.from({ length: times }, () => signIn()));
 const rows = async (table: string) => (await dump(core))[table]!.length;
 
+const none = { sessions: 0, keys: 0, servers: 0, tries: 0, challenges: 0, mails: 0, users: 0 };
+
 const options: PurgeOptions = {
-  kinds: ["sessions", "keys", "servers", "tries"],
+  kinds: purgeKinds,
   olderThan: 0,
   batchSize: 10,
   pause: 20,
@@ -65,7 +61,7 @@ describe("a purge", () => {
     await signInTimes(25);
     core.clock.advance(day);
     expect(await run()).toEqual({
-      removed: { sessions: 25, keys: 0, servers: 0, tries: 0 },
+      removed: { ...none, sessions: 25 },
       finished: true,
       batches: [10, 10, 5],
     });
@@ -123,7 +119,7 @@ describe("a purge", () => {
     await core.store.write((tx) =>
       tx.servers.beat({ id: "s", host: "h", version: "1", startedAt: new Date(0), seenAt: new Date(0) }),
     );
-    expect((await run({ kinds: ["servers"] })).removed).toEqual({ sessions: 0, keys: 0, servers: 1, tries: 0 });
+    expect((await run({ kinds: ["servers"] })).removed).toEqual({ ...none, servers: 1 });
     expect(await rows("sessions")).toBe(1);
   });
 
@@ -138,6 +134,25 @@ describe("a purge", () => {
     expect((await core.store.servers.seenSince(new Date(0))).map((server) => server.id)).toEqual(["just heard of"]);
   });
 
+  test("forgets that a mail was sent or given up after MAIL_KEEP, and never one that waits", async () => {
+    const mailbox = createMailbox();
+    sendTo(core, mailbox);
+    mailbox.trouble = ({ to }) => ({ "dead@example.com": isRefused, "waits@example.com": isBusy })[to.address];
+    await queueTests(core, "sent@example.com", "dead@example.com", "waits@example.com");
+    await deliverMail(core, root);
+    const keep = 7 * day;
+    core.clock.advance(keep - 1);
+    expect(await previewPurge(core, { kinds: ["mails"], olderThan: 0 })).toEqual([
+      { kind: "mails", rows: 0, oldest: null },
+    ]);
+    expect((await run({ kinds: ["mails"] })).removed.mails).toBe(0);
+    core.clock.advance(1);
+    expect((await run({ kinds: ["mails"], olderThan: 1 })).removed.mails).toBe(0);
+    expect(await previewPurge(core, { kinds: ["mails"], olderThan: 0 })).toMatchObject([{ kind: "mails", rows: 2 }]);
+    expect(await run({ kinds: ["mails"], batchSize: 1 })).toMatchObject({ removed: { mails: 2 }, batches: [1, 1] });
+    expect(await core.store.mails.page(undefined, 10)).toMatchObject([{ state: "queued" }]);
+  });
+
   test("is foretold exactly by its rehearsal, which removes nothing", async () => {
     await signInTimes(3);
     core.clock.advance(hour);
@@ -148,6 +163,9 @@ describe("a purge", () => {
       { kind: "keys", rows: 0, oldest: null },
       { kind: "servers", rows: 0, oldest: null },
       { kind: "tries", rows: 0, oldest: null },
+      { kind: "challenges", rows: 0, oldest: null },
+      { kind: "mails", rows: 0, oldest: null },
+      { kind: "users", rows: 0, oldest: null },
     ]);
     expect(await rows("sessions")).toBe(4);
   });
@@ -161,7 +179,7 @@ describe("the budget of a purge", () => {
 
   test("of rows is kept to the row, and the next run goes on", async () => {
     expect(await run({ maxRows: 12 })).toEqual({
-      removed: { sessions: 12, keys: 0, servers: 0, tries: 0 },
+      removed: { ...none, sessions: 12 },
       finished: false,
       batches: [10, 2],
     });

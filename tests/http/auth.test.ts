@@ -33,6 +33,8 @@ describe("POST /register", () => {
       email_verified: false,
       username: null,
       full_name: "Ada Lovelace",
+      locale: null,
+      profile: {},
       is_active: true,
       is_admin: false,
       roles: ["user"],

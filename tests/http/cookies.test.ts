@@ -9,6 +9,7 @@ const settings = {
   COOKIE_SECURE: true,
   COOKIE_SAMESITE: "lax",
   COOKIE_DOMAIN: undefined,
+  COMPAT_PATHS: false,
 } as const;
 
 const tokens = {
@@ -137,6 +138,17 @@ describe("credential cookies", () => {
       "refresh_token=rt1.x; Path=/api/v1/auth; Max-Age=604800; HttpOnly; SameSite=Strict",
       "session=; Path=/; Max-Age=0; HttpOnly; SameSite=None",
     ]);
+  });
+
+  test("carry the refresh token to each place that takes it, and are cleared from there", () => {
+    const compatible = credentialCookies({ ...settings, COMPAT_PATHS: true });
+    const refresh = compatible.set(tokens).filter((one) => one.startsWith("refresh_token="));
+    expect(refresh).toEqual([
+      "refresh_token=rt1.x; Path=/api/v1/auth; Max-Age=604800; HttpOnly; Secure; SameSite=Strict",
+      "refresh_token=rt1.x; Path=/auth; Max-Age=604800; HttpOnly; Secure; SameSite=Strict",
+    ]);
+    for (const cookies of [compatible.set(tokens), compatible.set(session)])
+      expect(attributes(cookies)).toEqual(attributes(compatible.clear()));
   });
 
   test("are what the platform's own parser reads them as", () => {

@@ -62,7 +62,7 @@ describe("the request id", () => {
   test.each(["a", "req-1.2_3", "x".repeat(128)])("is the caller's own where it can stand in a log: %s", async (id) => {
     const answer = await server.fetch("/whoami", { headers: { "x-request-id": id } });
     expect(answer.headers.get("x-request-id")).toBe(id);
-    expect(await answer.json()).toEqual({ requestId: id, ip: "127.0.0.1", allowances: [] });
+    expect(await answer.json()).toEqual({ requestId: id, ip: "127.0.0.1", allowances: [], delivery: "body" });
     expect(server.accessLines()).toMatchObject([{ request_id: id }]);
   });
 

@@ -17,11 +17,12 @@ export const settings = {
   COOKIE_ACCESS_NAME: "access_token",
   COOKIE_REFRESH_NAME: "refresh_token",
   COOKIE_SESSION_NAME: "__Host-session",
+  COMPAT_PATHS: false,
 } as const;
 
 type Line = { readonly level: string; readonly event: string; readonly fields: Fields; readonly cause?: unknown };
 
-export function toy(changed: { PUBLIC_URL?: string } = {}) {
+export function toy(changed: { PUBLIC_URL?: string; COMPAT_PATHS?: boolean } = {}) {
   const clock = createTestClock();
   const lines: Line[] = [];
   const note =

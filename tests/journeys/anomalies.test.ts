@@ -4,21 +4,19 @@
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import { anonymous, type UserActor } from "../../src/core/actors.ts";
+import { proveAddress, requestEmailChange } from "../../src/core/addresses.ts";
+import { settleAsked } from "../../src/core/asked-mails.ts";
 import type { Core } from "../../src/core/core.ts";
 import type { Credentials } from "../../src/core/credentials.ts";
 import { login, signOut } from "../../src/core/login.ts";
+import { changePassword, forgotPassword, orderReset, resetPassword } from "../../src/core/new-passwords.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
-import { grantRole, revokeRole } from "../../src/core/roles.ts";
+import { register } from "../../src/core/registration.ts";
+import { addPermissions, createRole, deleteRole, grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate, revokeOwnSession, signOutEverywhere } from "../../src/core/sessions.ts";
 import { rotateSigningKey } from "../../src/core/signing-keys.ts";
-import {
-  changePassword,
-  createUser,
-  deleteOwnAccount,
-  disableUser,
-  register,
-  updateUser,
-} from "../../src/core/users.ts";
+import { createUser, deleteOwnAccount, deleteUser, disableUser, updateUser } from "../../src/core/users.ts";
+import { newestMail } from "../support/challenge-mail.ts";
 import {
   codeOf,
   firefox,
@@ -34,7 +32,14 @@ import { dump } from "../support/database.ts";
 import { watched } from "../support/watched.ts";
 
 type Tokens = Extract<Credentials, { credential: "tokens" }>;
-type Scene = { readonly given: Tokens; readonly by: UserActor; readonly userId: string };
+type Scene = {
+  readonly given: Tokens;
+  readonly by: UserActor;
+  readonly userId: string;
+  readonly verifyToken: string;
+  readonly changeToken: string;
+  readonly resetToken: string;
+};
 
 class StoreBroke extends Error {}
 
@@ -56,7 +61,19 @@ async function setTheScene(): Promise<Scene> {
   const { user } = await registerAda(core);
   const given = await signIn(core);
   const { by } = await authenticate(core, given.accessToken, firefox);
-  return { given, by, userId: user.id };
+  await createRole(core, root, "support", { permissions: ["users:read"] });
+  await grantRole(core, root, user.id, "support");
+  await requestEmailChange(core, by, "ada@example.org", goodPassword);
+  await orderReset(core, root, user.id);
+  const tokenOf = async (email: string, kind: string) => (await newestMail(core, email, kind)).token;
+  return {
+    given,
+    by,
+    userId: user.id,
+    verifyToken: await tokenOf("ada@example.com", "verify-email"),
+    changeToken: await tokenOf("ada@example.org", "confirm-email"),
+    resetToken: await tokenOf("ada@example.com", "reset-password"),
+  };
 }
 
 const better = "another good long phrase";
@@ -73,10 +90,22 @@ const acts: Readonly<Record<string, (at: Core, scene: Scene) => Promise<unknown>
   signOutEverywhere: (at, { userId }) => signOutEverywhere(at, root, userId),
   revokeOwnSession: (at, { by }) => revokeOwnSession(at, by, by.session.id),
   updateUser: (at, { userId }) => updateUser(at, root, userId, { username: "ada.l", fullName: "Ada" }),
+  proveAddress: (at, { verifyToken }) => proveAddress(at, visitor, verifyToken),
+  "proveAddress of a new one": (at, { changeToken }) => proveAddress(at, visitor, changeToken),
+  requestEmailChange: (at, { by }) => requestEmailChange(at, by, "ada@example.net", goodPassword),
+  forgotPassword: (at) => forgotPassword(at, visitor, "ada@example.com"),
+  resetPassword: (at, { resetToken }) => resetPassword(at, visitor, resetToken, better),
+  "settling a mail": (at) => at.store.write((tx) => settleAsked(at, tx, "reset-password", "ada@example.com")),
   changePassword: (at, { by }) => changePassword(at, by, goodPassword, better),
   disableUser: (at, { userId }) => disableUser(at, root, userId),
   grantRole: (at, { userId }) => grantRole(at, root, userId, "admin"),
   revokeRole: (at, { userId }) => revokeRole(at, root, userId, "user"),
+  createRole: (at) => createRole(at, root, "cashier", { permissions: ["billing:refund"] }),
+  addPermissions: (at) => addPermissions(at, root, "support", ["users:write"]),
+  deleteRole: (at) => deleteRole(at, root, "support"),
+  "updateUser that disables": (at, { userId }) =>
+    updateUser(at, root, userId, { email: "a@example.org", active: false }),
+  deleteUser: (at, { userId }) => deleteUser(at, root, userId),
   deleteOwnAccount: (at, { by }) => deleteOwnAccount(at, by, goodPassword),
   rotateSigningKey: (at) => rotateSigningKey(at, root, { immediately: true }),
 };

@@ -1,9 +1,12 @@
 /** What holds for every route that there is: the routes are read from the OpenAPI document, so a new one is tested at once. */
 import { afterAll, describe, expect, test } from "bun:test";
+import { type OwnPermission, ownPermissions } from "../../src/core/permissions.ts";
 import { createApp } from "../../src/http/app.ts";
+import type { OpenApiDocument } from "../../src/http/openapi.ts";
 import { openTestCore } from "../support/core.ts";
 import { filled, plainest, type Route, readRoutes } from "../support/openapi.ts";
 import { expectProblem, newSession, newTokens, statusOfMe } from "../support/people.ts";
+import { holderOf } from "../support/roles.ts";
 import { startServer } from "../support/server.ts";
 import { bare, sendRaw } from "../support/wire.ts";
 
@@ -25,9 +28,16 @@ const open = [
   "POST /api/v1/auth/login-form",
   "POST /api/v1/auth/refresh",
   "POST /api/v1/auth/logout",
+  "POST /api/v1/auth/verify-email",
+  "POST /api/v1/auth/verify-email/resend",
+  "POST /api/v1/auth/forgot-password",
+  "POST /api/v1/auth/reset-password",
 ];
 const closed = routes.filter(({ name }) => !open.includes(name));
-const named = (all: readonly Route[]) => all.map((route) => [route.name, route] as const);
+const guarded = routes.filter(
+  (route): route is Route & { permission: OwnPermission } => route.permission !== undefined,
+);
+const named = <R extends Route>(all: readonly R[]) => all.map((route) => [route.name, route] as const);
 
 /** A request that fits the document in all but what `changed` says. */
 function ask(route: Route, changed: { body?: string; type?: string; bearer?: string; cookie?: string } = {}) {
@@ -51,13 +61,14 @@ describe("AZ-1 default deny", () => {
     expect(closed.length).toBeGreaterThan(5);
   });
 
-  test("the document hides no route but itself and its page", async () => {
+  test("the document hides no route but itself and the pages for people", async () => {
     const core = await openTestCore();
     const health = () => Promise.resolve({ ok: true, checks: [] });
     const app = createApp(core, { version: "0", health, isDraining: () => false, reusePort: false });
     const all = app.routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, "{$1}")}`);
     const hidden = all.filter((name) => !routes.some((route) => route.name === name));
-    expect(hidden.filter((name) => !/^GET \/(openapi\.json|docs(\/[a-z.-]+)?)$/.test(name))).toEqual([]);
+    const forPeople = /^GET \/(openapi\.json|docs(\/[a-z.-]+)?|verify-email|reset-password|pages\/[a-z.]+)$/;
+    expect(hidden.filter((name) => !forPeople.test(name))).toEqual([]);
     await core.close();
   });
 
@@ -75,6 +86,40 @@ describe("AZ-1 default deny", () => {
     expectProblem(await ask(route, { cookie }), 401, "unauthenticated");
   });
 
+  test("the document says which permission a route asks for, in a member and in words", async () => {
+    expect(guarded.length).toBeGreaterThan(5);
+    const { body } = await server.get<OpenApiDocument>("/openapi.json");
+    for (const { method, path, permission } of guarded) {
+      expect(ownPermissions).toContain(permission);
+      const operation = body.paths[path]?.[method.toLowerCase()];
+      expect(operation?.description).toContain(`\`${permission}\``);
+      expect(JSON.stringify(operation?.responses["403"])).toContain("`forbidden`");
+    }
+  });
+
+  test.each(named(guarded))("%s answers 403 to whoever is signed in without its permission", async (_, route) => {
+    const others = ownPermissions.filter((one) => one !== route.permission);
+    for (const bearer of [(await newTokens(server)).access_token, await holderOf(server, others)])
+      expectProblem(await ask(route, { bearer }), 403, "forbidden");
+  });
+
+  test.each(named(guarded))("%s admits whoever holds exactly its permission", async (_, route) => {
+    for (const permission of [route.permission, `${route.permission.split(":")[0]}:*`, "*"]) {
+      const { status } = await ask(route, { bearer: await holderOf(server, [permission]) });
+      expect([401, 403]).not.toContain(status);
+    }
+  });
+
+  test.each(named(guarded.filter(({ body }) => body)))(
+    "%s says nothing of a body to whoever may not send one",
+    async (_, route) => {
+      const { access_token: bearer } = await newTokens(server);
+      for (const body of ["{}", '{"name":1,"email":1,"permissions":"x","ids":"x"}'])
+        expectProblem(await ask(route, { body, bearer }), 403, "forbidden");
+      expectProblem(await ask(route, { body: "{}" }), 401, "unauthenticated");
+    },
+  );
+
   test.each(named(closed))("%s takes a session token as well as an access token", async (_, route) => {
     for (const bearer of [(await newTokens(server)).access_token, (await newSession(server)).session_token])
       expect((await ask(route, { bearer })).body).not.toMatchObject({ code: "unauthenticated" });
@@ -82,7 +127,8 @@ describe("AZ-1 default deny", () => {
 });
 
 describe("IO-1 a body", () => {
-  const bearer = async (): Promise<string> => (await newSession(server)).session_token;
+  /** Of somebody whom every route listens to. */
+  const bearer = (): Promise<string> => holderOf(server, ["*"]);
 
   test.each(named(withBody))("%s of another content type is refused", async (_, route) => {
     const token = await bearer();

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { authctl } from "../support/command.ts";
 import { newSession, newTokens, signUp, statusOfMe } from "../support/people.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
+import { give, newRole } from "../support/roles.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 
 let redis: TestRedis;
@@ -63,6 +64,25 @@ test("SE-4 what the command line ends or changes counts with the next request", 
   for (const server of [one, other]) {
     const { body } = await server.get<{ is_admin: boolean }>("/api/v1/users/me", { bearer: access_token });
     expect(body.is_admin).toBe(true);
+  }
+});
+
+test("SE-3 what a role permits, and that there is none, counts at both servers with the next request", async () => {
+  const { user, access_token: bearer } = await newTokens(one);
+  const role = await newRole(one, ["app:use"]);
+  await give(one, user.id, role);
+  await warm(bearer);
+  const admitted = async () =>
+    await Promise.all([one, other].map(async (at) => (await at.get("/api/v1/roles", { bearer })).status));
+  expect(await admitted()).toEqual([403, 403]);
+  expect((await authctl(one.env, ["role", "permission", "add", role, "roles:read"])).code).toBe(0);
+  expect(await admitted()).toEqual([200, 200]);
+  await warm(bearer);
+  expect((await authctl(one.env, ["role", "delete", role, "--yes"])).code).toBe(0);
+  expect(await admitted()).toEqual([403, 403]);
+  for (const server of [one, other]) {
+    const { body } = await server.get<{ roles: string[] }>("/api/v1/users/me", { bearer });
+    expect(body.roles).toEqual(["user"]);
   }
 });
 

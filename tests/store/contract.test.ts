@@ -111,30 +111,16 @@ describe(dialect, () => {
       expect((await store.users.byEmailKey("u4@example.com"))?.id).toBe("u4");
     });
 
-    test("come in pages, in the order of their ids, and each once", async () => {
-      for (const id of ["u3", "u1", "u5", "u2", "u4"]) await addUser(id);
-      const first = await store.users.page({}, 2);
-      const second = await store.users.page({}, 2, first.at(-1)?.id);
-      const third = await store.users.page({}, 2, second.at(-1)?.id);
-      expect([first, second, third].map((page) => page.map(({ id }) => id))).toEqual([
-        ["u1", "u2"],
-        ["u3", "u4"],
-        ["u5"],
-      ]);
-    });
-
-    test("are filtered by role, state, verification and the beginning of a name, in which nothing is a pattern", async () => {
-      await addUser("u1", { emailVerifiedAt: at(0), emailKey: "a_b@example.com" });
-      await addUser("u2", { disabledAt: at(0), emailKey: "axb@example.com" });
-      await store.write((tx) => tx.users.grantRole("u1", "admin", at(0)));
-      const ids = async (filter: Parameters<Store["users"]["page"]>[0]) =>
-        (await store.users.page(filter, 9)).map(({ id }) => id);
-      expect(await ids({ role: "admin" })).toEqual(["u1"]);
-      expect(await ids({ active: false })).toEqual(["u2"]);
-      expect(await ids({ active: true, emailVerified: true })).toEqual(["u1"]);
-      expect(await ids({ prefix: "a_" })).toEqual(["u1"]);
-      expect(await ids({ prefix: "%" })).toEqual([]);
-      expect(await ids({ prefix: "" })).toEqual(["u1", "u2"]);
+    test("are claimed in the revision that is expected, by one of many, and by nobody in another", async () => {
+      await addUser("u1");
+      const claim = (revision?: number | number[]) => store.write((tx) => tx.users.claim("u1", revision));
+      expect([(await claim())?.revision, (await claim(1))?.revision]).toEqual([1, 2]);
+      expect([await claim(1), await claim([0, 7]), await claim([])]).toEqual([undefined, undefined, undefined]);
+      expect((await claim([0, 2]))?.revision).toBe(3);
+      const claims = Array.from({ length: 20 }, (_, turn) =>
+        (turn % 2 === 0 ? store : other).write((tx) => tx.users.claim("u1", 3)),
+      );
+      expect((await Promise.all(claims)).filter((user) => user !== undefined)).toHaveLength(1);
     });
 
     test("hold a role once, and roles that exist", async () => {

@@ -1,5 +1,5 @@
 /** Migrations on the database that `TEST_DIALECT` names: all or nothing, once, and never behind anybody's back. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DomainError } from "../../src/core/errors.ts";
@@ -7,7 +7,7 @@ import { openCore } from "../../src/open.ts";
 import { readMigrationFiles } from "../../src/store/dialects/migration-files.ts";
 import { authctl } from "../support/command.ts";
 import { dialect, dump, type FreshDatabase, freshDatabase, openDialect, rawSql } from "../support/database.ts";
-import { endless, folderOf, migrationsOf, schemaOf } from "../support/migrations.ts";
+import { endless, folderOf, migrationsOf, removeFolders, schemaOf } from "../support/migrations.ts";
 import { at } from "../support/rows.ts";
 
 /** Of a test that starts many processes, in milliseconds. */
@@ -24,6 +24,7 @@ beforeEach(async () => {
   await (await openDialect(database)).close();
 });
 afterEach(() => database.drop());
+afterAll(removeFolders);
 
 const migrate = async () => await migrationsOf(database).up(at(0));
 const statesOf = async (folder?: string) =>

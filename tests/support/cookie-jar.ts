@@ -18,12 +18,14 @@ export function readSetCookie(line: string): SetCookie {
 
 /** As much of a browser's jar as our cookies need: names, paths, and forgetting (RFC 6265, section 5.3). */
 export class CookieJar {
+  /** A cookie of the same name on another path is another cookie. */
   readonly #cookies = new Map<string, SetCookie>();
 
   take(set: readonly SetCookie[]): void {
     for (const cookie of set) {
-      if (cookie.attributes["max-age"] === "0") this.#cookies.delete(cookie.name);
-      else this.#cookies.set(cookie.name, cookie);
+      const key = `${cookie.name} ${cookie.attributes["path"] ?? "/"}`;
+      if (cookie.attributes["max-age"] === "0") this.#cookies.delete(key);
+      else this.#cookies.set(key, cookie);
     }
   }
 
@@ -35,11 +37,11 @@ export class CookieJar {
   }
 
   get(name: string): string | undefined {
-    return this.#cookies.get(name)?.value;
+    return [...this.#cookies.values()].find((one) => one.name === name)?.value;
   }
 
   get names(): string[] {
-    return [...this.#cookies.keys()].toSorted();
+    return [...new Set([...this.#cookies.values()].map(({ name }) => name))].toSorted();
   }
 }
 

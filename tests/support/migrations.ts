@@ -1,5 +1,5 @@
 /** Migrations of the test's own, and what a database looks like after them. */
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Failures, Migrations } from "../../src/store/dialects/dialect.ts";
@@ -16,11 +16,19 @@ const failures: Failures = {
   altered: (migration) => new Error(`altered ${migration}`),
 };
 
+const folders: string[] = [];
+
 /** A folder of migrations: `{ "0001_more": "CREATE TABLE …", "0001_more.down": "DROP TABLE …" }`. */
 export function folderOf(files: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(join(tmpdir(), "authctl-migrations-"));
+  folders.push(folder);
   for (const [name, sql] of Object.entries(files)) writeFileSync(join(folder, `${name}.sql`), sql);
   return folder;
+}
+
+/** To be called after the last test that `folderOf` made one for. */
+export function removeFolders(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
 
 /** What `authctl migrate` does, with the migrations of another folder. */

@@ -1,3 +1,4 @@
+import type { OwnPermission } from "../../src/core/permissions.ts";
 import type { OpenApiDocument } from "../../src/http/openapi.ts";
 import type { HttpClient } from "./client.ts";
 
@@ -24,6 +25,8 @@ export type Route = {
   /** `GET /api/v1/users/me` */
   readonly name: string;
   readonly isPublic: boolean;
+  /** What the route asks of whoever is signed in, if anything. */
+  readonly permission: OwnPermission | undefined;
   readonly body: { readonly type: string; readonly schema: Schema; readonly required: boolean } | undefined;
   /** The schema of each answer, by status; null where there is no body. */
   readonly answers: ReadonlyMap<number, Schema | null>;
@@ -45,6 +48,7 @@ export async function readRoutes(client: HttpClient): Promise<Route[]> {
         path,
         name: `${method} ${path}`,
         isPublic: operation.security?.length === 0,
+        permission: operation["x-permission"],
         body: media && {
           type: media[0],
           schema: media[1].schema as Schema,

@@ -131,20 +131,30 @@ function packagedPostgres(): string | undefined {
   }
 }
 
+/** curl, which the examples of others are written for. */
+export async function curlProgram(): Promise<string> {
+  const program = await installed("curl", "curl");
+  if (program === undefined) throw new Missing("install curl");
+  return program;
+}
+
 /**
  * Debian's redis-tools holds the very program of the server, under the name of a part of it. The package
  * redis-server adds nothing but the service of the system, which it would start.
  */
-async function installedRedis(): Promise<string | undefined> {
-  const there = Bun.which("redis-check-rdb");
+const installedRedis = (): Promise<string | undefined> => installed("redis-check-rdb", "redis-tools");
+
+/** A program of this machine; where there is none, and we may, from Debian's package. */
+async function installed(program: string, debianPackage: string): Promise<string | undefined> {
+  const there = Bun.which(program);
   if (there !== null || !isRoot || Bun.which("apt-get") === null) return there ?? undefined;
-  console.log("installing redis-tools with apt-get …");
-  for (const words of [["update"], ["install", "-y", "--no-install-recommends", "redis-tools"]]) {
+  console.log(`installing ${debianPackage} with apt-get …`);
+  for (const words of [["update"], ["install", "-y", "--no-install-recommends", debianPackage]]) {
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
     const child = Bun.spawn(["apt-get", "-q", ...words], { env, stdin: "ignore", stdout: "ignore", stderr: "ignore" });
     await child.exited;
   }
-  return Bun.which("redis-check-rdb") ?? undefined;
+  return Bun.which(program) ?? undefined;
 }
 
 /** What one private server has to itself. */

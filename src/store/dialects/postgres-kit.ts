@@ -11,6 +11,7 @@ export const postgresKit = {
   uniqueIndex: pg.uniqueIndex,
   primaryKey: pg.primaryKey,
   text: (name: string) => pg.text(name),
+  key: pg.customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' }),
   word: (name: string) => pg.text(name),
   flag: (name: string) => pg.boolean(name),
   count: (name: string) => pg.integer(name),

@@ -2,5 +2,18 @@ import { defineTables } from "../tables.ts";
 import { postgresKit } from "./postgres-kit.ts";
 
 /** For drizzle-kit, which reads the exports of a module. */
-export const { users, roles, userRoles, sessions, refreshFamilies, signingKeys, auditEvents, tries, jobs, servers } =
-  defineTables(postgresKit);
+export const {
+  users,
+  tombstones,
+  roles,
+  userRoles,
+  sessions,
+  refreshFamilies,
+  challenges,
+  mails,
+  signingKeys,
+  auditEvents,
+  tries,
+  jobs,
+  servers,
+} = defineTables(postgresKit);

@@ -7,6 +7,8 @@ export const sqliteKit = {
   uniqueIndex: sqlite.uniqueIndex,
   primaryKey: sqlite.primaryKey,
   text: (name: string) => sqlite.text(name),
+  /** A text that is looked for by its beginning, and sorted by: compared byte by byte, whatever language the database speaks. */
+  key: (name: string) => sqlite.text(name),
   word: <const T extends string>(name: string, _words: readonly T[]) => sqlite.text(name).$type<T>(),
   flag: (name: string) => sqlite.integer(name, { mode: "boolean" }),
   count: (name: string) => sqlite.integer(name),

@@ -1,0 +1,96 @@
+import { DomainError, fail } from "../src/core/errors.ts";
+import { mailKinds } from "../src/core/letters.ts";
+import { previewMail, testMail } from "../src/core/mail-trials.ts";
+import { type Flushed, flushMail } from "../src/core/postman.ts";
+import { counted } from "./arguments.ts";
+import { command, group } from "./command.ts";
+import { queue } from "./mail-queue.ts";
+import { choice, duration, positional, text, toggle } from "./options.ts";
+
+const flush = command({
+  description: "Send what is due, as a running server does by itself. For cron: silent unless there is trouble.",
+  effect: "write",
+  args: {
+    maxTime: duration("end after this time", { default: 300_000 }),
+    lock: choice("where another flush runs: fail with exit code 75, or skip this one", ["fail", "skip"], {
+      default: "fail",
+    }),
+  },
+  examples: ["authctl mail flush --verbose", "* * * * * authctl mail flush --lock skip"],
+  exits: { 6: "some mails could not be delivered, or the time ended with mails left", 75: "another flush is running" },
+  async run({ maxTime, lock }, desk) {
+    await desk.withCore(async (core, by) => {
+      const progress = desk.progress(undefined, "sending mails");
+      const flushed = await flushMail(core, by, {
+        maxTime,
+        interrupted: desk.interrupted,
+        onBatch: (mails) => progress.advance(mails),
+      }).catch((error: unknown) => {
+        if (lock === "skip" && error instanceof DomainError && error.code === "lock_held") return undefined;
+        throw error;
+      });
+      progress.end();
+      if (!flushed) return desk.detail("Another flush is running. Nothing to do.");
+      const { trouble, finished, ...counts } = flushed;
+      if (desk.json || desk.verbose) await desk.print({ ...counts, problem: trouble?.code ?? null, finished });
+      const detail = shortfall(flushed);
+      if (detail !== undefined) fail("partly_done", { detail });
+    });
+  },
+});
+
+/** What is to be told of a flush, as a sentence; `undefined` where all went well. */
+function shortfall({ trouble, finished, postponed, dead }: Flushed): string | undefined {
+  if (trouble) return `The mail server takes no mails (${trouble.code}). They stay in the outbox, and are tried again.`;
+  if (postponed + dead > 0) {
+    const given = dead > 0 ? `${counted(dead, "mail")} given up` : undefined;
+    const later = postponed > 0 ? `${counted(postponed, "mail")} to be tried again later` : undefined;
+    return `${[given, later].filter((one) => one !== undefined).join(", ")}. See \`authctl mail queue list\`.`;
+  }
+  return finished ? undefined : "There are more mails to send. Run it again to go on.";
+}
+
+const preview = command({
+  description:
+    "Show a mail as a user would get it, with made-up facts; with the templates of MAIL_TEMPLATES where there are any.",
+  effect: "read",
+  args: {
+    kind: positional("KIND", `what the mail is about: ${mailKinds.join(", ")}`, { required: true }),
+    locale: text("the language of the user, such as de or de-AT; without it, MAIL_LOCALE", { hint: "LANGUAGE" }),
+    html: toggle("the HTML instead of the text"),
+  },
+  examples: ["authctl mail preview reset-password --locale de", "authctl mail preview verify-email --html > mail.html"],
+  exits: { 5: "a template of MAIL_TEMPLATES is broken, and ours was used in its place" },
+  async run({ kind, locale, html }, desk) {
+    const known = mailKinds.find((one) => one === kind);
+    if (!known) return fail("usage", { detail: `There is no such kind of mail. There are ${mailKinds.join(", ")}.` });
+    return await desk.withCore(async (core) => {
+      const words = await previewMail(core, known, locale ?? null);
+      const { language, subject, text: plain, html: page = "" } = words;
+      if (desk.json) await desk.print({ kind: known, language, subject, text: plain, html: words.html ?? null });
+      else await desk.print(html ? page : `Subject: ${subject}\n\n${plain}`);
+      for (const { file, message } of words.broken) desk.warn(`${file}: ${message}. Ours was used instead.`);
+      return words.broken.length > 0 ? 5 : 0;
+    });
+  },
+});
+
+const test = command({
+  description: "Send a mail at once to see whether it arrives, past the outbox.",
+  effect: "write",
+  args: { address: positional("ADDRESS", "where it is to go", { required: true }) },
+  examples: ["authctl mail test ada@example.com"],
+  exits: { 69: "the mail server did not take it", 78: "there is no mail server in the settings" },
+  async run({ address }, desk) {
+    await desk.withCore(async (core) => {
+      const sent = await testMail(core, address);
+      if (desk.json) await desk.print(sent);
+      desk.say(`sent a mail to ${sent.to}`);
+    });
+  },
+});
+
+export default group({
+  description: "What users are written: the outbox, its delivery, and how mails look.",
+  verbs: { queue, flush, preview, test },
+});

@@ -1,0 +1,64 @@
+import { and, asc, count, desc, eq, gt, lte, type SQL, sql } from "drizzle-orm";
+import type { Db } from "./dialects/dialect.ts";
+import type { Tables, Tombstone } from "./tables.ts";
+
+export const tombstoneReaders = (db: Db, { tombstones }: Tables) => {
+  /** The newest: a name may have been deleted more than once. */
+  const newest = async (condition: SQL, since: Date): Promise<Tombstone | undefined> => {
+    const [tombstone] = await db
+      .select()
+      .from(tombstones)
+      .where(and(condition, gt(tombstones.deletedAt, since)))
+      .orderBy(desc(tombstones.deletedAt), desc(tombstones.id))
+      .limit(1);
+    return tombstone;
+  };
+  return {
+    /** Of a user who was deleted after `since`. */
+    byId: async (id: string, since: Date) => await newest(eq(tombstones.id, id), since),
+    byEmailKey: async (key: string, since: Date) => await newest(eq(tombstones.emailKey, key), since),
+    byUsernameKey: async (key: string, since: Date) => await newest(eq(tombstones.usernameKey, key), since),
+    /** Those who were deleted after `since`, in the order of that, from behind `after`. */
+    page: async (since: Date, limit: number, after?: Tombstone): Promise<Tombstone[]> => {
+      const row = sql`(${tombstones.deletedAt}, ${tombstones.id})`;
+      const behind = after && sql`${row} > (${sql.param(after.deletedAt, tombstones.deletedAt)}, ${after.id})`;
+      return await db
+        .select()
+        .from(tombstones)
+        .where(and(gt(tombstones.deletedAt, since), behind))
+        .orderBy(asc(tombstones.deletedAt), asc(tombstones.id))
+        .limit(limit);
+    },
+    /** Who was deleted before then, the longest ago first. */
+    oldest: async (before: Date): Promise<Tombstone | undefined> => {
+      const [tombstone] = await db
+        .select()
+        .from(tombstones)
+        .where(lte(tombstones.deletedAt, before))
+        .orderBy(asc(tombstones.deletedAt))
+        .limit(1);
+      return tombstone;
+    },
+    /** How many were deleted before then, and when the first of them was. */
+    expired: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
+      const ended = lte(tombstones.deletedAt, before);
+      const [row] = await db.select({ number: count() }).from(tombstones).where(ended);
+      const [oldest] = await db
+        .select({ at: tombstones.deletedAt })
+        .from(tombstones)
+        .where(ended)
+        .orderBy(asc(tombstones.deletedAt))
+        .limit(1);
+      return { number: row?.number ?? 0, oldest: oldest?.at ?? null };
+    },
+  };
+};
+
+export const tombstoneWriters = (db: Db, { tombstones }: Tables) => ({
+  insert: async (tombstone: Tombstone): Promise<void> => {
+    await db.insert(tombstones).values(tombstone);
+  },
+  /** Of any number who want it at once, one takes it away. `false` where it is gone already. */
+  remove: async (id: string): Promise<boolean> =>
+    (await db.delete(tombstones).where(eq(tombstones.id, id)).returning({ id: tombstones.id })).length === 1,
+});
