@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { accounts, mail } from "./accounts.ts";
 import {
   choice,
+  contact,
   cookieDomain,
   cookieName,
   databaseUrl,
@@ -10,6 +11,7 @@ import {
   networks,
   origin,
   origins,
+  page,
   path,
   quota,
   schemaName,
@@ -276,10 +278,20 @@ export const table = {
       fallbackDoc: "__Host-session (session where COOKIE_SECURE is off or COOKIE_DOMAIN is set)",
     }),
     ALLOWED_ORIGINS: required({
-      doc: "Origins of other hosts whose pages may send requests with our cookies, separated by commas.",
+      doc: "Origins of other hosts whose pages may send requests with our cookies and read the answers, separated by commas.",
       parse: origins,
       fallback: "",
       fallbackDoc: "none",
+    }),
+    CHANGE_PASSWORD_PAGE: required({
+      doc: "The page that `/.well-known/change-password` leads password managers to.",
+      parse: page,
+      fallback: (chosen) => String(chosen["RESET_PASSWORD_PAGE"]),
+      fallbackDoc: "RESET_PASSWORD_PAGE",
+    }),
+    SECURITY_CONTACT: optional({
+      doc: "Whom to tell of a weakness, for `/.well-known/security.txt` (RFC 9116): `mailto:security@example.com` or an https address.",
+      parse: contact,
     }),
   },
 } as const;

@@ -9,7 +9,8 @@ export type Purpose =
   | "signing-key"
   | "tries"
   | "session-cache"
-  | "mail";
+  | "mail"
+  | "csrf";
 
 type Secret = { readonly version: string; readonly material: string; readonly keys: Map<string, Buffer> };
 

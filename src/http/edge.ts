@@ -11,6 +11,7 @@ import { decodePercents, readPairs } from "./body.ts";
 import { clientAddress } from "./client-address.ts";
 import { readCookies } from "./cookies.ts";
 import { isCounted, rateFields } from "./limits.ts";
+import { sharing } from "./origins.ts";
 import { problemOf, statuses } from "./problem.ts";
 import { unmetRequirements } from "./requirements.ts";
 
@@ -38,6 +39,7 @@ type Surroundings = {
     | "PUBLIC_URL"
     | "TRUSTED_PROXIES"
     | "PROXY_HEADER"
+    | "ALLOWED_ORIGINS"
     | "COOKIE_ACCESS_NAME"
     | "COOKIE_REFRESH_NAME"
     | "COOKIE_SESSION_NAME"
@@ -77,6 +79,7 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
   };
 
   const addressOf = clientAddress(settings);
+  const shared = sharing(settings);
 
   return (app: Elysia) => {
     let places: ReturnType<typeof directory> | undefined;
@@ -96,16 +99,21 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
       try {
         await count(request, visit);
         places ??= directory(app.routes);
-        route = places.admit(request);
-        const given = await next(request);
-        if (!(given instanceof Response)) throw new TypeError("The app gave no response");
-        response = given;
+        if (shared.isPreflight(request)) {
+          response = shared.preflight(request, places.methodsOf(request));
+        } else {
+          route = places.admit(request);
+          const given = await next(request);
+          if (!(given instanceof Response)) throw new TypeError("The app gave no response");
+          response = given;
+        }
       } catch (thrown) {
         const { status, headers, body } = tell(thrown, request, route);
         response = new Response(body, { status, headers: { ...always, ...headers } });
       }
       response.headers.set("x-request-id", visit.requestId);
       for (const [name, value] of rateFields(visit.allowances)) response.headers.set(name, value);
+      for (const [name, value] of shared.fieldsFor(request)) response.headers.set(name, value);
       log.info("request", {
         request_id: visit.requestId,
         method: request.method,
@@ -201,15 +209,20 @@ function directory(routes: ReadonlyArray<{ readonly method: string; readonly pat
     return fixed.get(path) ?? patterns.find(({ pattern }) => pattern.test(path))?.place;
   };
 
+  const placeOf = (url: string): { place: Place; queryAt: number } => {
+    // Where the Host header is no host, Bun gives the path alone, and Elysia would look for it in the wrong place.
+    if (!url.startsWith("http://")) fail("malformed_request", { detail: "Send a Host header that names a host." });
+    const pathAt = url.indexOf("/", "http://".length);
+    const queryAt = url.indexOf("?", pathAt);
+    const place = find(url.slice(pathAt, queryAt === -1 ? undefined : queryAt)) ?? fail("not_found");
+    return { place, queryAt };
+  };
+
   return {
+    methodsOf: ({ url }: Request): readonly string[] => placeOf(url).place.methods,
     /** Gives the pattern of the path that the request asks for, and fails where it cannot be let in. */
     admit({ method, url }: Request): string {
-      // Where the Host header is no host, Bun gives the path alone, and Elysia would look for it in the wrong place.
-      if (!url.startsWith("http://")) fail("malformed_request", { detail: "Send a Host header that names a host." });
-      const pathAt = url.indexOf("/", "http://".length);
-      const queryAt = url.indexOf("?", pathAt);
-      const place = find(url.slice(pathAt, queryAt === -1 ? undefined : queryAt));
-      if (!place) fail("not_found");
+      const { place, queryAt } = placeOf(url);
       if (!place.methods.includes(method)) fail("method_not_allowed", { allow: place.methods });
       if (queryAt !== -1) readPairs(url.slice(queryAt + 1), "query");
       return place.route;

@@ -20,11 +20,14 @@ const open = [
   "GET /livez",
   "GET /readyz",
   "GET /.well-known/jwks.json",
+  "GET /.well-known/change-password",
+  "GET /.well-known/security.txt",
   "POST /api/v1/auth/register",
   "POST /api/v1/auth/login",
   "POST /api/v1/auth/login-form",
   "POST /api/v1/auth/refresh",
   "POST /api/v1/auth/logout",
+  "GET /api/v1/auth/csrf",
 ];
 const closed = routes.filter(({ name }) => !open.includes(name));
 const named = (all: readonly Route[]) => all.map((route) => [route.name, route] as const);
