@@ -29,6 +29,7 @@ export const commands: Tree = {
   session: { summary: "who is signed in: list, get, revoke", load: () => import("./sessions.ts") },
   token: { summary: "what was issued: purge, inspect, stats", load: () => import("./tokens.ts") },
   key: { summary: "signing keys: list, rotate", load: () => import("./keys.ts") },
+  ban: { summary: "whose requests are refused: add, list, remove", load: () => import("./bans.ts") },
   config: { summary: "the settings: check, show, explain, example", load: () => import("./config.ts") },
   version: { summary: "show the version", load: () => import("./version.ts") },
   help: { summary: "show help of a command", load: async (tree) => (await import("./help.ts")).helpOn(tree) },

@@ -5,6 +5,7 @@ import { agreeingClock } from "./adapters/agreeing-clock.ts";
 import { createLog } from "./adapters/log.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { type Config, loadConfig } from "./config.ts";
+import { createBanList } from "./core/bans.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
 import { forgetting } from "./core/forgetting.ts";
@@ -150,6 +151,7 @@ export async function openCore(opening: Opening): Promise<Core> {
       ),
       keyCache: {},
       limiter: aids.limiter,
+      bans: createBanList(store.bans, { clock, log }),
       sessionCache: aids.sessionCache,
       pingRedis: aids.pingRedis,
       close,

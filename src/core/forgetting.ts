@@ -36,6 +36,7 @@ const changes: Changes = {
   signingKeys: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retireExpired: "nobody" },
   auditEvents: { insert: "nobody" },
   tries: { reserve: "nobody", giveBack: "nobody", purge: "nobody" },
+  bans: { put: "nobody", remove: "nobody", removeExpired: "nobody" },
   jobs: { recordSuccess: "nobody" },
   servers: { beat: "nobody", remove: "nobody", purge: "nobody" },
   // Filled and cleared before anybody is signed in there.

@@ -1,6 +1,6 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Account, Session, SigningKey } from "../store/tables.ts";
+import type { Account, Ban, Session, SigningKey } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
 import { sqlName } from "./moving.ts";
@@ -68,6 +68,14 @@ export function credentialsView(credentials: Credentials, inBody: boolean) {
     ...whose,
   };
 }
+
+export const banView = (ban: Ban) => ({
+  network: ban.network,
+  reason: ban.reason,
+  created_at: ban.createdAt.toISOString(),
+  created_by: ban.createdBy,
+  expires_at: time(ban.expiresAt),
+});
 
 export const signingKeyView = (key: SigningKey) => ({
   kid: key.kid,

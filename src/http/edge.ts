@@ -4,6 +4,7 @@
  */
 import { type Elysia, NotFoundError, ParseError, ValidationError } from "elysia";
 import type { Config } from "../config.ts";
+import type { BanList } from "../core/bans.ts";
 import type { Clock, Limiter, Log, Random } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import { type Allowance, addressKey } from "../core/limits.ts";
@@ -34,6 +35,7 @@ type Surroundings = {
   readonly clock: Clock;
   readonly random: Random;
   readonly limiter?: Limiter | undefined;
+  readonly bans?: BanList;
   readonly settings: Pick<
     Config,
     | "PUBLIC_URL"
@@ -49,7 +51,7 @@ type Surroundings = {
 const longestPath = 2048;
 
 /** To be used before all else: Elysia gives hooks to the routes that come after them. */
-export function edge({ log, clock, random, limiter, settings }: Surroundings) {
+export function edge({ log, clock, random, limiter, bans, settings }: Surroundings) {
   const always = headersOfEveryAnswer(settings);
   const cookieNames = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_REFRESH_NAME, settings.COOKIE_SESSION_NAME];
 
@@ -71,7 +73,8 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
   };
 
   /** One check for all that comes in, before anything is done for it. */
-  const count = async (request: Request, { ip, allowances }: Visit) => {
+  const letIn = async (request: Request, { ip, allowances }: Visit) => {
+    if (ip !== null && bans && (await bans.has(ip))) fail("banned");
     if (!limiter || ip === null || !isCounted(request.url)) return;
     const { allowed, ...allowance } = await limiter.take("requests", addressKey(ip));
     if (!allowed) fail("rate_limited", { allowance, retryAfter: allowance.resetsIn });
@@ -97,7 +100,7 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
       let route = "unmatched";
       let response: Response;
       try {
-        await count(request, visit);
+        await letIn(request, visit);
         places ??= directory(app.routes);
         if (shared.isPreflight(request)) {
           response = shared.preflight(request, places.methodsOf(request));
