@@ -36,6 +36,7 @@ export const commands: Tree = {
   key: { summary: "signing keys: list, rotate", load: () => import("./keys.ts") },
   check: { summary: "why, or why not: authz", load: () => import("./check.ts") },
   mail: { summary: "what users are written: queue, flush, preview, test", load: () => import("./mail.ts") },
+  ban: { summary: "whose requests are refused: add, list, remove", load: () => import("./bans.ts") },
   config: { summary: "the settings: check, show, explain, example", load: () => import("./config.ts") },
   version: { summary: "show the version", load: () => import("./version.ts") },
   help: { summary: "show help of a command", load: async (tree) => (await import("./help.ts")).helpOn(tree) },

@@ -5,6 +5,7 @@ import { agreeingClock } from "./adapters/agreeing-clock.ts";
 import { createLog } from "./adapters/log.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { type Config, loadConfig } from "./config.ts";
+import { createBanList } from "./core/bans.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
 import { seedFirstAdmin } from "./core/first-admin.ts";
@@ -164,6 +165,7 @@ export async function openCore(opening: Opening): Promise<Core> {
       keyCache: {},
       profileForm,
       limiter: aids.limiter,
+      bans: createBanList(store.bans, { clock, log }),
       sessionCache: aids.sessionCache,
       pingRedis: aids.pingRedis,
       mailer: mail.mailer,

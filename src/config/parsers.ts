@@ -114,6 +114,12 @@ export const page: Parser<string> = (value) => {
   return fits ? url.href : unfit("an http or https address without a fragment, such as https://app.example.com/reset");
 };
 
+/** A `Contact` of security.txt (RFC 9116, section 2.5.3). */
+export const contact: Parser<string> = (value) =>
+  /^mailto:[^\s@<>]+@[^\s@<>]+$/.test(value) || (/^https:\/\/\S+$/.test(value) && URL.canParse(value))
+    ? value
+    : unfit("mailto: with an address, or an https address");
+
 /** A language tag of BCP 47, in its usual spelling. */
 export const locale: Parser<string> = (value) => {
   try {

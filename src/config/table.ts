@@ -5,6 +5,7 @@ import { algorithm, asItIs, days, debug, minutes, sqlitePath } from "./aliases.t
 import { formatDuration } from "./durations.ts";
 import {
   choice,
+  contact,
   cookieDomain,
   cookieName,
   databaseUrl,
@@ -12,6 +13,7 @@ import {
   networks,
   origin,
   origins,
+  page,
   path,
   quota,
   schemaName,
@@ -304,11 +306,21 @@ export const table = {
       fallbackDoc: "__Host-session (session where COOKIE_SECURE is off or COOKIE_DOMAIN is set)",
     }),
     ALLOWED_ORIGINS: required({
-      doc: "Origins of other hosts whose pages may send requests with our cookies, separated by commas, or as a JSON array.",
+      doc: "Origins of other hosts whose pages may send requests with our cookies and read the answers, separated by commas, or as a JSON array.",
       parse: origins,
       fallback: "",
       fallbackDoc: "none",
       aliases: { BACKEND_CORS_ORIGINS: asItIs },
+    }),
+    CHANGE_PASSWORD_PAGE: required({
+      doc: "The page that `/.well-known/change-password` leads password managers to.",
+      parse: page,
+      fallback: (chosen) => String(chosen["RESET_PASSWORD_PAGE"]),
+      fallbackDoc: "RESET_PASSWORD_PAGE",
+    }),
+    SECURITY_CONTACT: optional({
+      doc: "Whom to tell of a weakness, for `/.well-known/security.txt` (RFC 9116): `mailto:security@example.com` or an https address.",
+      parse: contact,
     }),
   },
 } as const;

@@ -37,6 +37,8 @@ export type Action =
   | "refresh.retried"
   | "refresh.late_retry"
   | "refresh.reused"
+  | "ban.added"
+  | "ban.lifted"
   | "key.created"
   | "key.rotated"
   | "key.retired"

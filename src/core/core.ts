@@ -1,5 +1,6 @@
 import type { Config } from "../config.ts";
 import type { Store } from "../store/store.ts";
+import type { BanList } from "./bans.ts";
 import type { Hashing } from "./hashing.ts";
 import type { RateName, Taken } from "./limits.ts";
 import type { MailKind } from "./mail.ts";
@@ -110,6 +111,7 @@ export type Core = {
   readonly profileForm: ProfileForm | undefined;
   /** None where nothing is limited. */
   readonly limiter: Limiter | undefined;
+  readonly bans: BanList;
   /** None where there is no Redis. */
   readonly sessionCache: SessionCache | undefined;
   /** Fails where Redis does not answer. None where there is none. */

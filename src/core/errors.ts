@@ -86,6 +86,11 @@ export const catalogue = {
     title: "The one-time token is not valid",
     detail: "It is unknown, was used before, has expired, or a newer one has taken its place. Ask for a new mail.",
   },
+  banned: {
+    kind: "forbidden",
+    title: "Requests from this address are refused",
+    detail: "Ask an operator to lift the ban: `authctl ban list` shows it.",
+  },
   csrf_rejected: {
     kind: "forbidden",
     title: "The request came from another origin",

@@ -53,6 +53,7 @@ const changes: Changes = {
   signingKeys: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retireExpired: "nobody" },
   auditEvents: { insert: "nobody", forget: "nobody" },
   tries: { reserve: "nobody", giveBack: "nobody", forget: "nobody", purge: "nobody" },
+  bans: { put: "nobody", remove: "nobody", removeExpired: "nobody" },
   jobs: { recordSuccess: "nobody" },
   servers: { beat: "nobody", remove: "nobody", purge: "nobody" },
   // Filled and cleared before anybody is signed in there.

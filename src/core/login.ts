@@ -117,7 +117,8 @@ export async function signOut(core: Core, by: Actor, handles: readonly string[])
   });
 }
 
-async function sessionOfHandle(core: Core, handle: string): Promise<string | undefined> {
+/** The id of the session that a handle is of, alive or not; an expired access token is one too. */
+export async function sessionOfHandle(core: Core, handle: string): Promise<string | undefined> {
   if (handle.startsWith("st_")) return sessionOfToken(core, handle)?.id;
   if (handle.startsWith("rt1.")) return await sessionOfRefreshToken(core, handle);
   return (await verifyAccessToken(core, handle, { expired: true }))?.sessionId;

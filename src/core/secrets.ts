@@ -10,7 +10,8 @@ export type Purpose =
   | "tries"
   | "session-cache"
   | "mail"
-  | "cursor";
+  | "cursor"
+  | "csrf";
 
 type Secret = { readonly version: string; readonly material: string; readonly keys: Map<string, Buffer> };
 

@@ -1,6 +1,6 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Account, Mail, Role, Session, SigningKey, Tombstone } from "../store/tables.ts";
+import type { Account, Ban, Mail, Role, Session, SigningKey, Tombstone } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Page } from "./cursors.ts";
 import type { BulkDisabled } from "./disabling.ts";
@@ -113,6 +113,14 @@ export function credentialsView(credentials: Credentials, inBody: boolean) {
     ...whose,
   };
 }
+
+export const banView = (ban: Ban) => ({
+  network: ban.network,
+  reason: ban.reason,
+  created_at: ban.createdAt.toISOString(),
+  created_by: ban.createdBy,
+  expires_at: time(ban.expiresAt),
+});
 
 export const signingKeyView = (key: SigningKey) => ({
   kid: key.kid,

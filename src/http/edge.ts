@@ -4,6 +4,7 @@
  */
 import { type Elysia, NotFoundError, ParseError, ValidationError } from "elysia";
 import type { Config } from "../config.ts";
+import type { BanList } from "../core/bans.ts";
 import type { Clock, Limiter, Log, Random } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import { type Allowance, addressKey } from "../core/limits.ts";
@@ -12,6 +13,7 @@ import { clientAddress } from "./client-address.ts";
 import { type Meant, meantPath } from "./compat.ts";
 import { readCookies } from "./cookies.ts";
 import { isCounted, rateFields } from "./limits.ts";
+import { sharing } from "./origins.ts";
 import { problemOf, statuses } from "./problem.ts";
 import { unmetRequirements } from "./requirements.ts";
 
@@ -36,12 +38,14 @@ type Surroundings = {
   readonly clock: Clock;
   readonly random: Random;
   readonly limiter?: Limiter | undefined;
+  readonly bans?: BanList;
   readonly settings: Pick<
     Config,
     | "PUBLIC_URL"
     | "TRUSTED_PROXIES"
     | "PROXY_HEADER"
     | "COMPAT_PATHS"
+    | "ALLOWED_ORIGINS"
     | "COOKIE_ACCESS_NAME"
     | "COOKIE_REFRESH_NAME"
     | "COOKIE_SESSION_NAME"
@@ -51,7 +55,7 @@ type Surroundings = {
 const longestPath = 2048;
 
 /** To be used before all else: Elysia gives hooks to the routes that come after them. */
-export function edge({ log, clock, random, limiter, settings }: Surroundings) {
+export function edge({ log, clock, random, limiter, bans, settings }: Surroundings) {
   const always = headersOfEveryAnswer(settings);
   const cookieNames = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_REFRESH_NAME, settings.COOKIE_SESSION_NAME];
 
@@ -73,7 +77,8 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
   };
 
   /** One check for all that comes in, before anything is done for it. */
-  const count = async (request: Request, { ip, allowances }: Visit) => {
+  const letIn = async (request: Request, { ip, allowances }: Visit) => {
+    if (ip !== null && bans && (await bans.has(ip))) fail("banned");
     if (!limiter || ip === null || !isCounted(request.url)) return;
     const { allowed, ...allowance } = await limiter.take("requests", addressKey(ip));
     if (!allowed) fail("rate_limited", { allowance, retryAfter: allowance.resetsIn });
@@ -81,6 +86,7 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
   };
 
   const addressOf = clientAddress(settings);
+  const shared = sharing(settings);
 
   return (app: Elysia) => {
     let places: ReturnType<typeof directory> | undefined;
@@ -99,21 +105,26 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
       let route = "unmatched";
       let response: Response;
       try {
-        await count(request, visit);
+        await letIn(request, visit);
         places ??= directory(app.routes, meantPath(settings));
-        const admitted = places.admit(request);
-        ({ route } = admitted);
-        const { request: meant, delivery } = admitted;
-        visits.set(meant, { ...visit, delivery });
-        const given = await next(meant);
-        if (!(given instanceof Response)) throw new TypeError("The app gave no response");
-        response = given;
+        if (shared.isPreflight(request)) {
+          response = shared.preflight(request, places.methodsOf(request));
+        } else {
+          const admitted = places.admit(request);
+          ({ route } = admitted);
+          const { request: meant, delivery } = admitted;
+          visits.set(meant, { ...visit, delivery });
+          const given = await next(meant);
+          if (!(given instanceof Response)) throw new TypeError("The app gave no response");
+          response = given;
+        }
       } catch (thrown) {
         const { status, headers, body } = tell(thrown, request, route);
         response = new Response(body, { status, headers: { ...always, ...headers } });
       }
       response.headers.set("x-request-id", visit.requestId);
       for (const [name, value] of rateFields(visit.allowances)) response.headers.set(name, value);
+      for (const [name, value] of shared.fieldsFor(request)) response.headers.set(name, value);
       log.info("request", {
         request_id: visit.requestId,
         method: request.method,
@@ -212,21 +223,24 @@ function directory(
     return fixed.get(path) ?? patterns.find(({ pattern }) => pattern.test(path))?.place;
   };
 
+  /** The place that an address names, in whichever spelling. */
+  const placeOf = (url: string) => {
+    // Where the Host header is no host, Bun gives the path alone, and Elysia would look for it in the wrong place.
+    if (!url.startsWith("http://")) fail("malformed_request", { detail: "Send a Host header that names a host." });
+    const pathAt = url.indexOf("/", "http://".length);
+    const queryAt = url.indexOf("?", pathAt);
+    const asked = url.slice(pathAt, queryAt === -1 ? undefined : queryAt);
+    const query = queryAt === -1 ? "" : url.slice(queryAt);
+    const { path, delivery } = meant(asked);
+    return { place: find(path) ?? fail("not_found"), asked, path, query, delivery };
+  };
+
   return {
-    /**
-     * Gives the request in our own spelling, with the pattern of its path, and fails where it cannot be let in.
-     */
+    methodsOf: ({ url }: Request): readonly string[] => placeOf(url).place.methods,
+    /** Gives the request in our own spelling, with the pattern of its path, and fails where it cannot be let in. */
     admit(request: Request): { request: Request; route: string; delivery: Meant["delivery"] } {
-      const { method, url } = request;
-      // Where the Host header is no host, Bun gives the path alone, and Elysia would look for it in the wrong place.
-      if (!url.startsWith("http://")) fail("malformed_request", { detail: "Send a Host header that names a host." });
-      const pathAt = url.indexOf("/", "http://".length);
-      const queryAt = url.indexOf("?", pathAt);
-      const asked = url.slice(pathAt, queryAt === -1 ? undefined : queryAt);
-      const query = queryAt === -1 ? "" : url.slice(queryAt);
-      const { path, delivery } = meant(asked);
-      const place = find(path);
-      if (!place) fail("not_found");
+      const { place, asked, path, query, delivery } = placeOf(request.url);
+      const { method } = request;
       if (!place.methods.includes(method)) fail("method_not_allowed", { allow: place.methods });
       if (query !== "") readPairs(query.slice(1), "query");
       const spelled = path === asked ? request : new Request(`http://localhost${path}${query}`, request);

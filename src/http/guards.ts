@@ -8,6 +8,7 @@ import { authenticate, type Principal } from "../core/sessions.ts";
 import { credentialCookies, readCookies } from "./cookies.ts";
 import { visitOf } from "./edge.ts";
 import { permissionDetail } from "./openapi.ts";
+import { refuseForgery } from "./origins.ts";
 
 /** Where a request came from. */
 export function clientOf(request: Request): Client {
@@ -23,6 +24,10 @@ export type Handles = {
   readonly refreshCookie?: string | undefined;
 };
 
+/** Those that a browser sends by itself. */
+export const cookiesAmong = ({ accessCookie, sessionCookie, refreshCookie }: Handles): string[] =>
+  [accessCookie, sessionCookie, refreshCookie].filter((one) => one !== undefined);
+
 export function handlesOf({ settings }: Core, { headers }: Request): Handles {
   const names = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_SESSION_NAME, settings.COOKIE_REFRESH_NAME];
   const cookies = readCookies(headers.get("cookie"), names);
@@ -36,24 +41,6 @@ export function handlesOf({ settings }: Core, { headers }: Request): Handles {
   };
 }
 
-/**
- * Refuses what a page of another origin made a browser send with our cookies (rule BR-1). Browsers say so in
- * `Sec-Fetch-Site`, older ones in `Origin`; what says neither is no browser.
- */
-export function refuseOtherOrigins({ settings }: Core, { headers }: Request): void {
-  const site = headers.get("sec-fetch-site");
-  if (site === "same-origin" || site === "none") return;
-  const origin = headers.get("origin");
-  if (site === null && origin === null) return;
-  const expected = [settings.PUBLIC_URL, ...settings.ALLOWED_ORIGINS];
-  if (origin !== null && expected.includes(origin)) return;
-  // Only what is an origin is repeated, so that a refusal never carries anything else that was sent.
-  const seen = origin !== null && URL.canParse(origin) ? new URL(origin).origin : "none";
-  fail("csrf_rejected", {
-    detail: `The request came from the origin ${seen}; expected is ${expected.join(" or ")}. An operator can add to ALLOWED_ORIGINS.`,
-  });
-}
-
 const safeMethods = ["GET", "HEAD", "OPTIONS"];
 
 /**
@@ -65,7 +52,7 @@ async function principalOf(core: Core, request: Request): Promise<Principal> {
   const client = clientOf(request);
   if (bearer !== undefined) return await authenticate(core, bearer, client);
   const cookies = [accessCookie, sessionCookie].filter((one) => one !== undefined);
-  if (cookies.length > 0 && !safeMethods.includes(request.method)) refuseOtherOrigins(core, request);
+  if (cookies.length > 0 && !safeMethods.includes(request.method)) await refuseForgery(core, request, cookies);
   for (const cookie of cookies) {
     try {
       return await authenticate(core, cookie, client);

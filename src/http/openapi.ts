@@ -53,6 +53,7 @@ const phrases: Readonly<Record<string, string>> = {
   201: "Made",
   202: "Taken on; the answer is the same whatever comes of it",
   204: "Done; there is nothing to say",
+  302: "It is there",
   304: "Not changed since",
   503: "Not ready",
 };

@@ -196,6 +196,8 @@ export const bulkDisabledView = t.Object({
 
 export const revokedView = t.Object({ revoked: t.Integer({ description: "Sessions that were alive until now." }) });
 
+export const csrfView = t.Object({ csrf_token: t.String() });
+
 export const jwksView = t.Object({ keys: t.Array(t.Record(t.String(), t.String())) });
 
 export const healthView = t.Object({

@@ -27,6 +27,7 @@ const primaryKeys: { readonly [N in Content]: ReadonlyArray<keyof Tables[N]["$in
   auditEvents: ["id"],
   jobs: ["name"],
   tries: ["key"],
+  bans: ["network"],
 };
 
 const contents = Object.keys(primaryKeys) as Content[];

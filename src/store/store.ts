@@ -1,4 +1,5 @@
 import { auditEventReaders, auditEventWriters } from "./audit-events.ts";
+import { banReaders, banWriters } from "./bans.ts";
 import { challengeReaders, challengeWriters } from "./challenges.ts";
 import { contentReaders, contentWriters } from "./contents.ts";
 import type { Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
@@ -28,6 +29,7 @@ const readersOf = (db: Db, tables: Tables) => ({
   signingKeys: signingKeyReaders(db, tables),
   auditEvents: auditEventReaders(db, tables),
   tries: tryReaders(db, tables),
+  bans: banReaders(db, tables),
   jobs: jobReaders(db, tables),
   servers: serverReaders(db, tables),
   contents: contentReaders(db, tables),
@@ -47,6 +49,7 @@ const writersOf = (db: Db, tables: Tables) => {
     signingKeys: { ...readers.signingKeys, ...signingKeyWriters(db, tables) },
     auditEvents: { ...readers.auditEvents, ...auditEventWriters(db, tables) },
     tries: { ...readers.tries, ...tryWriters(db, tables) },
+    bans: { ...readers.bans, ...banWriters(db, tables) },
     jobs: { ...readers.jobs, ...jobWriters(db, tables) },
     servers: { ...readers.servers, ...serverWriters(db, tables) },
     contents: { ...readers.contents, ...contentWriters(db, tables) },

@@ -260,6 +260,17 @@ export function defineTables(k: Kit) {
     (t) => [k.index("tries_ends").on(t.endsAt)],
   );
 
+  /** Networks whose requests are refused. */
+  const bans = k.table("bans", {
+    /** In its one spelling: `192.0.2.0/24`, `2001:db8::/64`. */
+    network: k.text("network").primaryKey(),
+    reason: k.text("reason"),
+    createdAt: k.instant("created_at").notNull(),
+    createdBy: k.text("created_by"),
+    /** From then on it counts for nothing. None where it stays until it is lifted. */
+    expiresAt: k.instant("expires_at"),
+  });
+
   /** When each job last succeeded. */
   const jobs = k.table("jobs", {
     name: k.text("name").primaryKey(),
@@ -288,6 +299,7 @@ export function defineTables(k: Kit) {
     signingKeys,
     auditEvents,
     tries,
+    bans,
     jobs,
     servers,
   };
@@ -305,6 +317,7 @@ export type SigningKey = Tables["signingKeys"]["$inferSelect"];
 export type Tombstone = Tables["tombstones"]["$inferSelect"];
 export type Challenge = Tables["challenges"]["$inferSelect"];
 export type Mail = Tables["mails"]["$inferSelect"];
+export type Ban = Tables["bans"]["$inferSelect"];
 export type AuditEvent = Tables["auditEvents"]["$inferSelect"];
 
 export type ClientKind = (typeof clientKinds)[number];

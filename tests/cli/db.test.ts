@@ -36,6 +36,7 @@ describe.concurrent("db copy", () => {
       challenges: 0,
       mails: 0,
       tries: 0,
+      bans: 0,
       user_roles: 2,
       sessions: 3,
       refresh_families: 0,

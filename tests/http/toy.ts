@@ -13,6 +13,7 @@ export const settings = {
   PUBLIC_URL: "https://auth.example.com",
   BODY_LIMIT: 64 * 1024,
   TRUSTED_PROXIES: [],
+  ALLOWED_ORIGINS: ["https://app.example.com"],
   PROXY_HEADER: "x-forwarded-for" as const,
   COOKIE_ACCESS_NAME: "access_token",
   COOKIE_REFRESH_NAME: "refresh_token",

@@ -28,6 +28,7 @@ const tables = [
   "audit_events",
   "jobs",
   "tries",
+  "bans",
 ];
 
 /** So many more sign-ins of a user, a thousand in each transaction. */

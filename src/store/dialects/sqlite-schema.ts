@@ -14,6 +14,7 @@ export const {
   signingKeys,
   auditEvents,
   tries,
+  bans,
   jobs,
   servers,
 } = defineTables(sqliteKit);
