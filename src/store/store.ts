@@ -1,4 +1,5 @@
 import { auditEventReaders, auditEventWriters } from "./audit-events.ts";
+import { auditHeadReaders, auditHeadWriters } from "./audit-heads.ts";
 import { challengeReaders, challengeWriters } from "./challenges.ts";
 import { contentReaders, contentWriters } from "./contents.ts";
 import type { Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
@@ -21,6 +22,7 @@ const readersOf = (db: Db, tables: Tables) => ({
   challenges: challengeReaders(db, tables),
   signingKeys: signingKeyReaders(db, tables),
   auditEvents: auditEventReaders(db, tables),
+  auditHeads: auditHeadReaders(db, tables),
   tries: tryReaders(db, tables),
   jobs: jobReaders(db, tables),
   servers: serverReaders(db, tables),
@@ -38,6 +40,7 @@ const writersOf = (db: Db, tables: Tables) => {
     mails: mailWriters(db, tables),
     signingKeys: { ...readers.signingKeys, ...signingKeyWriters(db, tables) },
     auditEvents: { ...readers.auditEvents, ...auditEventWriters(db, tables) },
+    auditHeads: { ...readers.auditHeads, ...auditHeadWriters(db, tables) },
     tries: { ...readers.tries, ...tryWriters(db, tables) },
     jobs: { ...readers.jobs, ...jobWriters(db, tables) },
     servers: { ...readers.servers, ...serverWriters(db, tables) },

@@ -1,0 +1,199 @@
+import type { StoredAuditEvent } from "../../store/audit-events.ts";
+import type { Readers } from "../../store/store.ts";
+import type { AuditHead } from "../../store/tables.ts";
+import type { Core } from "../core.ts";
+import { checkPlaced, checkWritten, hashOf, isGenuineHead, personalState, storedDigestOf } from "./chain.ts";
+
+/** Entries that are read at a time: all that is ever in memory. */
+const pageSize = 500;
+/** Findings that are told one by one; what is beyond is counted. */
+const mostTold = 1_000;
+
+/** A place in the chain with its hash: whoever keeps one elsewhere notices that the chain was shortened or made anew. */
+export type Mark = { readonly seq: number; readonly hash: string };
+
+/** Without an id where an entry is not there, without a place where it has none. */
+export type Finding = { readonly id: string | null; readonly seq: number | null; readonly problem: string };
+
+export type Verified = {
+  readonly sealed: number;
+  /** The last ones, which have no place yet. */
+  readonly unsealed: number;
+  /** From before there was a chain: as they were when they were taken over. */
+  readonly adopted: number;
+  /** Whose address and browser were erased with the person. */
+  readonly erased: number;
+  /** By a server secret that is no longer accepted, and with nothing behind them that would prove them. */
+  readonly unproven: number;
+  /** The last place before the first entry, where older ones were purged. */
+  readonly anchor: Mark;
+  readonly head: Mark;
+  readonly found: number;
+  readonly findings: readonly Finding[];
+};
+
+type Options = {
+  /** The chain has to hold this place with this hash. One that was purged since is not looked for. */
+  readonly mark?: Mark;
+  readonly interrupted?: AbortSignal;
+  readonly onEntries?: (entries: number) => void;
+};
+
+/** Reads the whole trail as it is at one moment, and tells every entry that is not as it was written, or that is not there. */
+export const verifyAudit = async (core: Core, options: Options = {}): Promise<Verified> =>
+  await core.store.snapshot((readers) => walk(core, readers, options));
+
+async function walk(core: Core, readers: Readers, options: Options): Promise<Verified> {
+  const found = findings();
+  const head = await readers.auditHeads.byName("head");
+  const anchor = await readers.auditHeads.byName("anchor");
+  if (anchor && !isGenuineHead(core.keyring, anchor)) {
+    found.add({ id: null, seq: anchor.seq, problem: "the note of what was purged is not as it was written" });
+  }
+  const start: Mark = { seq: anchor?.seq ?? 0, hash: anchor?.hash ?? "" };
+  const chain = await walkChain(core, readers, start, found, options);
+  // Nothing was ever sealed: the database is as an older version left it, and the next deed begins the chain.
+  const isBefore = chain.entries === 0 && !head?.mac && !anchor;
+  const loose = await walkUnsealed(core, readers, isBefore, found, options);
+  const isWhole = (isBefore && loose.entries > 0) || checkHead(core, head, chain.end, found);
+  return {
+    sealed: chain.entries,
+    unsealed: loose.entries,
+    adopted: Math.max(0, (head?.adopted ?? 0) - start.seq),
+    erased: chain.erased + loose.erased,
+    unproven: (isWhole ? 0 : chain.leaning) + loose.leaning,
+    anchor: start,
+    head: chain.end,
+    ...found.told(),
+  };
+}
+
+/** Whether the head proves the chain up to its end. */
+function checkHead(core: Core, head: AuditHead | undefined, end: Mark, found: Findings): boolean {
+  const add = (problem: string): false => found.add({ id: null, seq: end.seq, problem });
+  // There is no database without an entry: its first signing keys have theirs.
+  if (!head?.mac) return add("the head of the chain is missing: entries behind this place may be missing too");
+  if (!isGenuineHead(core.keyring, head)) return add("the head of the chain is not as it was written");
+  if (head.seq > end.seq) return add(`the chain is cut off: entries up to ${head.seq} are missing`);
+  if (head.seq < end.seq || head.hash !== end.hash) return add("the chain does not end where its head says");
+  return true;
+}
+
+type Walked = {
+  readonly entries: number;
+  readonly erased: number;
+  /** Entries that only what comes behind them can prove. */
+  readonly leaning: number;
+};
+
+async function walkChain(
+  core: Core,
+  readers: Readers,
+  start: Mark,
+  found: Findings,
+  { mark, interrupted, onEntries }: Options,
+): Promise<Walked & { readonly end: Mark }> {
+  let [entries, erased, leaning] = [0, 0, 0];
+  let end = start;
+  /** The hash that the next entry follows on; none where the entry before it is missing, or is not what it was. */
+  let previous: string | undefined = start.hash;
+  const compare = (place: Mark): void => {
+    if (mark?.seq === place.seq && mark.hash !== place.hash) {
+      found.add({ id: null, seq: mark.seq, problem: "the chain has another hash here than the one that was noted" });
+    }
+  };
+  compare(start);
+  for (let isOver = false; !isOver; ) {
+    interrupted?.throwIfAborted();
+    const page = await readers.auditEvents.chain(pageSize, end.seq);
+    for (const entry of page) {
+      const seq = entry.seq ?? 0;
+      const about = { id: entry.id, seq };
+      if (seq !== end.seq + 1) {
+        const gap = seq - end.seq === 2 ? `entry ${seq - 1} is` : `entries ${end.seq + 1} to ${seq - 1} are`;
+        found.add({ id: null, seq: end.seq + 1, problem: `${gap} missing` });
+        previous = undefined;
+      }
+      const state = stateOf(core, entry, previous);
+      if (state.problem) found.add({ ...about, problem: state.problem });
+      if (state.person === "changed") found.add({ ...about, problem: "its address or browser was changed" });
+      if (entry.action === "audit.chain_broken") found.add({ ...about, problem: brokenBefore(entry) });
+      leaning = state.proves ? 0 : leaning + 1;
+      erased += state.person === "erased" ? 1 : 0;
+      end = { seq, hash: entry.hash ?? "" };
+      previous = state.problem ? undefined : end.hash;
+      compare(end);
+    }
+    entries += page.length;
+    onEntries?.(page.length);
+    isOver = page.length < pageSize;
+  }
+  if (mark && mark.seq > end.seq) {
+    found.add({ id: null, seq: mark.seq, problem: "the chain is shorter than it was when this place was noted" });
+  }
+  return { entries, erased, leaning, end };
+}
+
+/** What is wrong with an entry of the chain, and whether it proves those before it. */
+function stateOf(core: Core, entry: StoredAuditEvent, previous: string | undefined) {
+  const digest = storedDigestOf(entry);
+  const place = { seq: entry.seq ?? 0, hash: entry.hash ?? "" };
+  const follows = previous === undefined || place.hash === hashOf(previous, place.seq, digest);
+  const person = personalState(core.keyring, entry);
+  const told = (problem: string | undefined, proves = false) => ({ problem, proves, person });
+  if (entry.mac === null) return told("it bears no MAC: it was put there by hand, or by a server of an older version");
+  const placed = checkPlaced(core.keyring, place, digest, entry.mac);
+  // Sealed by a process that did not accept the secret it was written by: its place hangs on what comes behind it.
+  const proven = placed === "forged" ? checkWritten(core.keyring, digest, entry.mac) : placed;
+  if (proven === "forged") return told("it was changed, or moved here from another place");
+  if (!follows) return told("it does not follow on the entry before it");
+  return told(undefined, placed === "genuine");
+}
+
+const brokenBefore = ({ particulars }: StoredAuditEvent): string =>
+  `the head of the chain was missing or forged when the chain was gone on with here: entries before this one may be missing (${particulars})`;
+
+async function walkUnsealed(
+  core: Core,
+  readers: Readers,
+  isBefore: boolean,
+  found: Findings,
+  { interrupted, onEntries }: Options,
+): Promise<Walked> {
+  let [entries, erased, leaning] = [0, 0, 0];
+  for (let after = ""; ; ) {
+    interrupted?.throwIfAborted();
+    const page: StoredAuditEvent[] = await readers.auditEvents.unsealed(pageSize, after);
+    for (const entry of page.filter(({ mac }) => !(isBefore && mac === null))) {
+      const written = entry.mac === null ? "forged" : checkWritten(core.keyring, storedDigestOf(entry), entry.mac);
+      const person = personalState(core.keyring, entry);
+      const about = { id: entry.id, seq: null };
+      if (written === "forged")
+        found.add({ ...about, problem: "it has no place in the chain, and is not as it was written" });
+      if (person === "changed" && entry.mac !== null) {
+        found.add({ ...about, problem: "its address or browser was changed" });
+      }
+      leaning += written === "unknown secret" ? 1 : 0;
+      erased += person === "erased" ? 1 : 0;
+    }
+    entries += page.length;
+    onEntries?.(page.length);
+    after = page.at(-1)?.id ?? after;
+    if (page.length < pageSize) return { entries, erased, leaning };
+  }
+}
+
+type Findings = ReturnType<typeof findings>;
+
+function findings() {
+  const kept: Finding[] = [];
+  let found = 0;
+  return {
+    add: (finding: Finding): false => {
+      found += 1;
+      if (found <= mostTold) kept.push(finding);
+      return false;
+    },
+    told: () => ({ found, findings: kept }),
+  };
+}
