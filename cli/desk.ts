@@ -18,9 +18,9 @@ export type Desk = {
   withCore<T>(act: (core: Core, by: Actor) => Promise<T>): Promise<T>;
   /**
    * Data, to standard output: a list, one object, or a text. `columns` choose what a table, lines and CSV show; JSON always has all of it.
-   * A list may be an async iterable of rows or of pages, and is then written as it comes.
+   * A list may be an async iterable of rows or of pages, and is then written as it comes. `unasked` is the format where none was asked for.
    */
-  print<T>(value: T | Rows<T>, columns?: readonly Column<T>[]): Promise<void>;
+  print<T>(value: T | Rows<T>, columns?: readonly Column<T>[], unasked?: Format): Promise<void>;
   /** A message, to standard error; silent with --quiet. */
   readonly say: (message: string) => void;
   /** A message that only --verbose shows. */
@@ -71,7 +71,8 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
   const { dryRun, reason, quiet, verbose, timeout, envFile } = globals;
   const interactive = io.stdin.isTTY && io.stderr.isTTY && !globals.noInput && !io.env.CI;
   const prompt = promptOn(io, interruption);
-  const format: Format = globals.json ? "json" : (globals.output ?? (io.stdout.isTTY ? "table" : "lines"));
+  const asked: Format | undefined = globals.json ? "json" : globals.output;
+  const format = asked ?? (io.stdout.isTTY ? "table" : "lines");
   const json = format === "json" || format === "ndjson";
   const place = { env: io.env, cwd: io.cwd, ...(envFile !== undefined && { envFile }) };
   const line = barLine(io, quiet);
@@ -91,9 +92,9 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
         await core.close();
       }
     },
-    async print(value, columns) {
+    async print(value, columns, unasked) {
       line?.clear();
-      const how = { format, signal: interruption.signal };
+      const how = { format: asked ?? unasked ?? format, signal: interruption.signal };
       if (unshown === undefined || !isRecord(value)) return printTo(io.stdout, value, columns, how);
       const password = unshown;
       unshown = undefined;

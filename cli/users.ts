@@ -16,6 +16,7 @@ import {
 import { userView } from "../src/core/views.ts";
 import type { UserFilter } from "../src/store/users.ts";
 import { counted, either } from "./arguments.ts";
+import { timeline } from "./audit.ts";
 import { command, group } from "./command.ts";
 import type { Desk } from "./desk.ts";
 import { choice, number, positional, text, toggle } from "./options.ts";
@@ -210,7 +211,7 @@ const password = command({
 
 export default group({
   description: "The people.",
-  verbs: { list, get, create, update, disable, enable, delete: remove, "set-password": password },
+  verbs: { list, get, create, update, disable, enable, delete: remove, "set-password": password, timeline },
 });
 
 /** Everybody who is named, once. Fails before anything is done where somebody is unknown. */

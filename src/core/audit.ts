@@ -49,7 +49,7 @@ export const actions = {
 
 export type Action = keyof typeof actions;
 
-export const actionNames = Object.keys(actions) as Action[];
+export const actionNames = Object.keys(actions) as [Action, ...Action[]];
 
 export type Event = {
   readonly action: Action;

@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
+import { auditRoutes } from "./audit.ts";
 import { authRoutes } from "./auth.ts";
 import { strictBody } from "./body.ts";
 import { docs } from "./docs.ts";
@@ -30,4 +31,5 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
     .use(authRoutes(core))
     .use(userRoutes(core))
     .use(sessionRoutes(core))
+    .use(auditRoutes(core))
     .use(docs({ version: about.version, settings: core.settings }));

@@ -12,7 +12,7 @@ import { statuses } from "./problem.ts";
 import { isSpelling } from "./requirements.ts";
 
 type Description = {
-  readonly tag: "auth" | "users" | "sessions" | "server";
+  readonly tag: "auth" | "users" | "sessions" | "audit" | "server";
   /** `[]` where anyone may ask; without it any credential will do. */
   readonly security?: [];
   readonly details?: string;
@@ -100,6 +100,7 @@ const preamble = ({ version, COOKIE_ACCESS_NAME, COOKIE_SESSION_NAME }: Subject)
     { name: "auth", description: "Registering, signing in and out" },
     { name: "users", description: "Accounts" },
     { name: "sessions", description: "Where one is signed in" },
+    { name: "audit", description: "What was done, by whom and from where" },
     { name: "server", description: "Keys, health and this document" },
   ],
   security: [{ bearer: [] }, { password: [] }, { access_cookie: [] }, { session_cookie: [] }],

@@ -12,6 +12,14 @@ const mostTold = 1_000;
 /** A place in the chain with its hash: whoever keeps one elsewhere notices that the chain was shortened or made anew. */
 export type Mark = { readonly seq: number; readonly hash: string };
 
+/** `1204:abc…`, to be kept elsewhere and given back. */
+export const markText = ({ seq, hash }: Mark): string => `${seq}:${hash}`;
+
+export function parseMark(text: string): Mark | undefined {
+  const [, seq, hash] = /^(\d{1,15}):([\w-]{43})$/.exec(text) ?? [];
+  return seq && hash ? { seq: Number(seq), hash } : undefined;
+}
+
 /** Without an id where an entry is not there, without a place where it has none. */
 export type Finding = { readonly id: string | null; readonly seq: number | null; readonly problem: string };
 
