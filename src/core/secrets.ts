@@ -82,6 +82,8 @@ export const verify = (keyring: Keyring, purpose: Purpose, text: string, signatu
 export const prove = (keyring: Keyring, purpose: Purpose, text: string): string =>
   `${newestVersion(keyring)}.${sign(keyring, purpose, text)}`;
 
+export const provenBy = (proof: string | null): string => proof?.split(".")[0] ?? "";
+
 export type Proven = "genuine" | "forged" | "unknown secret";
 
 /** Whether a proof is of this text; an unknown secret is one that this server no longer accepts, or never did. */

@@ -77,8 +77,8 @@ export const headOf = (keyring: Keyring, head: Omit<AuditHead, "mac">): AuditHea
   mac: prove(keyring, "audit", asHead(head)),
 });
 
-export const isGenuineHead = (keyring: Keyring, { mac, ...head }: AuditHead): boolean =>
-  mac !== null && checkProof(keyring, "audit", asHead(head), mac) === "genuine";
+export const checkHead = (keyring: Keyring, { mac, ...head }: AuditHead): Proven =>
+  mac === null ? "forged" : checkProof(keyring, "audit", asHead(head), mac);
 
 const erasedBy = "erased:";
 const asErased = (userId: string): string => `erased|${userId}`;
@@ -87,7 +87,7 @@ const asErased = (userId: string): string => `erased|${userId}`;
 export const erasure = (keyring: Keyring, userId: string): string =>
   `${erasedBy}${prove(keyring, "audit", asErased(userId))}`;
 
-export type PersonalState = "as written" | "erased" | "changed";
+export type PersonalState = "as written" | "erased" | "unproven" | "changed";
 
 /** What has become of an entry's address and browser. */
 export function personalState(keyring: Keyring, entry: StoredAuditEvent): PersonalState {
@@ -97,8 +97,9 @@ export function personalState(keyring: Keyring, entry: StoredAuditEvent): Person
   if (salt === null) return "changed";
   if (!salt.startsWith(erasedBy)) return personalDigestOf(salt, entry) === digest ? "as written" : "changed";
   const proof = salt.slice(erasedBy.length);
-  const isProven = [entry.userId, entry.actor].some(
-    (id) => id !== null && checkProof(keyring, "audit", asErased(id), proof) !== "forged",
+  const proven = [entry.userId, entry.actor].map((id) =>
+    id === null ? "forged" : checkProof(keyring, "audit", asErased(id), proof),
   );
-  return isEmpty && isProven ? "erased" : "changed";
+  if (!isEmpty || proven.every((one) => one === "forged")) return "changed";
+  return proven.includes("genuine") ? "erased" : "unproven";
 }

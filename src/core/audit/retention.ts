@@ -3,7 +3,7 @@ import { record } from "../audit.ts";
 import type { Core } from "../core.ts";
 import { fail } from "../errors.ts";
 import { type Budget, rest } from "../upkeep.ts";
-import { headOf, isGenuineHead } from "./chain.ts";
+import { checkHead, headOf } from "./chain.ts";
 
 export type AuditPurge = Budget & {
   /** Entries that are younger stay, in milliseconds. */
@@ -69,7 +69,7 @@ async function purgeLocked(core: Core, by: Actor, options: AuditPurge): Promise<
 async function removeBatch(core: Core, before: Date, limit: number): Promise<number> {
   return await core.store.write(async (tx) => {
     const anchor = await tx.auditHeads.byName("anchor");
-    if (anchor && !isGenuineHead(core.keyring, anchor)) return fail("audit_broken");
+    if (anchor && checkHead(core.keyring, anchor) !== "genuine") return fail("audit_broken");
     const page = await tx.auditEvents.chain(limit, anchor?.seq ?? 0);
     const young = page.findIndex(({ at }) => at >= before);
     const last = (young < 0 ? page : page.slice(0, young)).at(-1);

@@ -4,8 +4,16 @@ import type { Store, Tx } from "../../store/store.ts";
 import { job } from "../actors.ts";
 import { record } from "../audit.ts";
 import type { Core } from "../core.ts";
-import { mintSecret } from "../secrets.ts";
-import { checkWritten, hashOf, headOf, isGenuineHead, personalDigestOf, placedMac, storedDigestOf } from "./chain.ts";
+import { mintSecret, newestVersion, provenBy } from "../secrets.ts";
+import {
+  checkHead,
+  checkWritten,
+  hashOf,
+  headOf,
+  personalDigestOf,
+  placedMac,
+  storedDigestOf,
+} from "./chain.ts";
 
 /** Entries that one transaction seals. */
 const batchSize = 200;
@@ -29,6 +37,7 @@ export async function sealAudit(core: Core, isWanted: () => boolean = () => true
  */
 async function sealBatch(core: Core, tx: Tx): Promise<number> {
   let end = await endOfChain(core, tx);
+  if (!end) return 0;
   const sealed: Sealed[] = [];
   for (const entry of await tx.auditEvents.unsealed(batchSize)) {
     const one = sealedAfter(core, end, entry);
@@ -39,7 +48,15 @@ async function sealBatch(core: Core, tx: Tx): Promise<number> {
   if (sealed.length === 0) return 0;
   await tx.auditEvents.seal(sealed);
   await tx.auditHeads.put(headOf(core.keyring, { name: "head", ...end }));
+  await renewAnchor(core, tx);
   return sealed.length;
+}
+
+/** The anchor outlives many secrets: it is proven anew by the newest one while the one before is still accepted. */
+async function renewAnchor({ keyring }: Core, tx: Tx): Promise<void> {
+  const anchor = await tx.auditHeads.byName("anchor");
+  if (!anchor || provenBy(anchor.mac) === newestVersion(keyring)) return;
+  if (checkHead(keyring, anchor) === "genuine") await tx.auditHeads.put(headOf(keyring, anchor));
 }
 
 /** An entry that is not as it was written gets its place and nothing that proves it: so it is found for good. */
@@ -59,12 +76,18 @@ function sealedAfter({ keyring, random }: Core, end: End, entry: StoredAuditEven
 
 /**
  * The end that the head tells of. Where somebody took the head away or put another one there, the chain goes on
- * behind the last entry that it has, and an entry of its own tells so for good.
+ * behind the last entry that it has, and an entry of its own tells so for good. `undefined` where a secret made the
+ * head that this server does not accept: another server has a newer one, and it is that one's turn.
  */
-async function endOfChain(core: Core, tx: Tx): Promise<End> {
+async function endOfChain(core: Core, tx: Tx): Promise<End | undefined> {
   const head = await tx.auditHeads.claim("head");
   const last = await tx.auditEvents.lastSealed();
-  if (isGenuineHead(core.keyring, head) && head.seq >= (last?.seq ?? 0)) return head;
+  const proven = checkHead(core.keyring, head);
+  if (proven === "genuine" && head.seq >= (last?.seq ?? 0)) return head;
+  if (proven === "unknown secret") {
+    core.log.error("audit_head_of_unknown_secret", { seq: head.seq });
+    return undefined;
+  }
   const anchor = await tx.auditHeads.byName("anchor");
   const end = { seq: 0, hash: "", ...anchor, ...last };
   const isFirst = head.mac === null && head.seq === 0 && end.seq === 0;

@@ -2,7 +2,7 @@ import type { StoredAuditEvent } from "../../store/audit-events.ts";
 import type { Readers } from "../../store/store.ts";
 import type { AuditHead } from "../../store/tables.ts";
 import type { Core } from "../core.ts";
-import { checkPlaced, checkWritten, hashOf, isGenuineHead, personalState, storedDigestOf } from "./chain.ts";
+import { checkHead, checkPlaced, checkWritten, hashOf, personalState, storedDigestOf } from "./chain.ts";
 
 /** Entries that are read at a time: all that is ever in memory. */
 const pageSize = 500;
@@ -53,23 +53,29 @@ export const verifyAudit = async (core: Core, options: Options = {}): Promise<Ve
 
 async function walk(core: Core, readers: Readers, options: Options): Promise<Verified> {
   const found = findings();
+  const people = { "as written": 0, erased: 0, unproven: 0, changed: 0 };
+  const examinePerson: ExaminePerson = (entry) => {
+    const state = personalState(core.keyring, entry);
+    people[state] += 1;
+    if (state === "changed") found.add({ id: entry.id, seq: entry.seq, problem: "its address or browser was changed" });
+  };
   const head = await readers.auditHeads.byName("head");
   const anchor = await readers.auditHeads.byName("anchor");
-  if (anchor && !isGenuineHead(core.keyring, anchor)) {
-    found.add({ id: null, seq: anchor.seq, problem: "the note of what was purged is not as it was written" });
+  if (anchor && checkHead(core.keyring, anchor) !== "genuine") {
+    found.add({ id: null, seq: anchor.seq, problem: `the note of what was purged ${unprovable(core, anchor)}` });
   }
   const start: Mark = { seq: anchor?.seq ?? 0, hash: anchor?.hash ?? "" };
-  const chain = await walkChain(core, readers, start, found, options);
+  const chain = await walkChain(core, readers, start, { ...options, found, examinePerson });
   // Nothing was ever sealed: the database is as an older version left it, and the next deed begins the chain.
   const isBefore = chain.entries === 0 && !head?.mac && !anchor;
-  const loose = await walkUnsealed(core, readers, isBefore, found, options);
-  const isWhole = (isBefore && loose.entries > 0) || checkHead(core, head, chain.end, found);
+  const loose = await walkUnsealed(core, readers, isBefore, { ...options, found, examinePerson });
+  const isWhole = (isBefore && loose.entries > 0) || checkEnd(core, head, chain.end, found);
   return {
     sealed: chain.entries,
     unsealed: loose.entries,
     adopted: Math.max(0, (head?.adopted ?? 0) - start.seq),
-    erased: chain.erased + loose.erased,
-    unproven: (isWhole ? 0 : chain.leaning) + loose.leaning,
+    erased: people.erased,
+    unproven: (isWhole ? 0 : chain.leaning) + loose.leaning + people.unproven,
     anchor: start,
     head: chain.end,
     ...found.told(),
@@ -77,19 +83,27 @@ async function walk(core: Core, readers: Readers, options: Options): Promise<Ver
 }
 
 /** Whether the head proves the chain up to its end. */
-function checkHead(core: Core, head: AuditHead | undefined, end: Mark, found: Findings): boolean {
+function checkEnd(core: Core, head: AuditHead | undefined, end: Mark, found: Findings): boolean {
   const add = (problem: string): false => found.add({ id: null, seq: end.seq, problem });
   // There is no database without an entry: its first signing keys have theirs.
   if (!head?.mac) return add("the head of the chain is missing: entries behind this place may be missing too");
-  if (!isGenuineHead(core.keyring, head)) return add("the head of the chain is not as it was written");
+  if (checkHead(core.keyring, head) !== "genuine") return add(`the head of the chain ${unprovable(core, head)}`);
   if (head.seq > end.seq) return add(`the chain is cut off: entries up to ${head.seq} are missing`);
   if (head.seq < end.seq || head.hash !== end.hash) return add("the chain does not end where its head says");
   return true;
 }
 
+const unprovable = ({ keyring }: Core, head: AuditHead): string =>
+  checkHead(keyring, head) === "forged"
+    ? "is not as it was written"
+    : "was made by a server secret that is not accepted here, and proves nothing";
+
+type ExaminePerson = (entry: StoredAuditEvent) => void;
+
+type Walk = Options & { readonly found: Findings; readonly examinePerson: ExaminePerson };
+
 type Walked = {
   readonly entries: number;
-  readonly erased: number;
   /** Entries that only what comes behind them can prove. */
   readonly leaning: number;
 };
@@ -98,10 +112,9 @@ async function walkChain(
   core: Core,
   readers: Readers,
   start: Mark,
-  found: Findings,
-  { mark, interrupted, onEntries }: Options,
+  { found, examinePerson, mark, interrupted, onEntries }: Walk,
 ): Promise<Walked & { readonly end: Mark }> {
-  let [entries, erased, leaning] = [0, 0, 0];
+  let [entries, leaning] = [0, 0];
   let end = start;
   /** The hash that the next entry follows on; none where the entry before it is missing, or is not what it was. */
   let previous: string | undefined = start.hash;
@@ -124,10 +137,9 @@ async function walkChain(
       }
       const state = stateOf(core, entry, previous);
       if (state.problem) found.add({ ...about, problem: state.problem });
-      if (state.person === "changed") found.add({ ...about, problem: "its address or browser was changed" });
+      examinePerson(entry);
       if (entry.action === "audit.chain_broken") found.add({ ...about, problem: brokenBefore(entry) });
       leaning = state.proves ? 0 : leaning + 1;
-      erased += state.person === "erased" ? 1 : 0;
       end = { seq, hash: entry.hash ?? "" };
       previous = state.problem ? undefined : end.hash;
       compare(end);
@@ -139,7 +151,7 @@ async function walkChain(
   if (mark && mark.seq > end.seq) {
     found.add({ id: null, seq: mark.seq, problem: "the chain is shorter than it was when this place was noted" });
   }
-  return { entries, erased, leaning, end };
+  return { entries, leaning, end };
 }
 
 /** What is wrong with an entry of the chain, and whether it proves those before it. */
@@ -147,8 +159,7 @@ function stateOf(core: Core, entry: StoredAuditEvent, previous: string | undefin
   const digest = storedDigestOf(entry);
   const place = { seq: entry.seq ?? 0, hash: entry.hash ?? "" };
   const follows = previous === undefined || place.hash === hashOf(previous, place.seq, digest);
-  const person = personalState(core.keyring, entry);
-  const told = (problem: string | undefined, proves = false) => ({ problem, proves, person });
+  const told = (problem: string | undefined, proves = false) => ({ problem, proves });
   if (entry.mac === null) return told("it bears no MAC: it was put there by hand, or by a server of an older version");
   const placed = checkPlaced(core.keyring, place, digest, entry.mac);
   // Sealed by a process that did not accept the secret it was written by: its place hangs on what comes behind it.
@@ -165,29 +176,25 @@ async function walkUnsealed(
   core: Core,
   readers: Readers,
   isBefore: boolean,
-  found: Findings,
-  { interrupted, onEntries }: Options,
+  { found, examinePerson, interrupted, onEntries }: Walk,
 ): Promise<Walked> {
-  let [entries, erased, leaning] = [0, 0, 0];
+  let [entries, leaning] = [0, 0];
   for (let after = ""; ; ) {
     interrupted?.throwIfAborted();
     const page: StoredAuditEvent[] = await readers.auditEvents.unsealed(pageSize, after);
     for (const entry of page.filter(({ mac }) => !(isBefore && mac === null))) {
       const written = entry.mac === null ? "forged" : checkWritten(core.keyring, storedDigestOf(entry), entry.mac);
-      const person = personalState(core.keyring, entry);
-      const about = { id: entry.id, seq: null };
-      if (written === "forged")
-        found.add({ ...about, problem: "it has no place in the chain, and is not as it was written" });
-      if (person === "changed" && entry.mac !== null) {
-        found.add({ ...about, problem: "its address or browser was changed" });
+      if (written === "forged") {
+        const problem = "it has no place in the chain, and is not as it was written";
+        found.add({ id: entry.id, seq: null, problem });
       }
+      if (entry.mac !== null) examinePerson(entry);
       leaning += written === "unknown secret" ? 1 : 0;
-      erased += person === "erased" ? 1 : 0;
     }
     entries += page.length;
     onEntries?.(page.length);
     after = page.at(-1)?.id ?? after;
-    if (page.length < pageSize) return { entries, erased, leaning };
+    if (page.length < pageSize) return { entries, leaning };
   }
 }
 
