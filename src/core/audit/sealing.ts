@@ -36,8 +36,9 @@ export async function sealAudit(core: Core, isWanted: () => boolean = () => true
  * before none that has a place already. Only one transaction at a time goes on with the chain, as it claims its head.
  */
 async function sealBatch(core: Core, tx: Tx): Promise<number> {
-  let end = await endOfChain(core, tx);
-  if (!end) return 0;
+  const begin = await endOfChain(core, tx);
+  if (!begin) return 0;
+  let end: End = begin;
   const sealed: Sealed[] = [];
   for (const entry of await tx.auditEvents.unsealed(batchSize)) {
     const one = sealedAfter(core, end, entry);
