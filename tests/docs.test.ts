@@ -5,6 +5,7 @@ import { exampleSettings } from "../cli/config-example.ts";
 import { commands } from "../cli/run.ts";
 import { currentPages } from "../docs/generate.ts";
 import { settings } from "../src/config.ts";
+import { actions } from "../src/core/audit.ts";
 import { catalogue } from "../src/core/errors.ts";
 
 const root = join(import.meta.dir, "..");
@@ -54,6 +55,12 @@ describe("the documentation says what the code says", () => {
       (link) => !Bun.file(join(root, file, "..", link)).size && !readdirSync(root).includes(link),
     );
     expect(missing).toEqual([]);
+  });
+
+  test("every action of the audit trail is in its page, with its words", () => {
+    for (const [action, words] of Object.entries(actions)) {
+      expect(read("docs/audit.md")).toContain(`| \`${action}\` | ${words} |\n`);
+    }
   });
 
   test("every code of the catalogue is in the page of errors, and every code has a sentence", () => {

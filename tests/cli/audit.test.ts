@@ -249,11 +249,11 @@ test("user timeline tells what was done, who did it and from where", async () =>
     .slice(0, -1)
     .map((line) => line.split("\t").slice(1));
   const by = expect.stringMatching(/^operator \S+@\S+ \(on leave\)$/);
-  const visit = ["somebody not signed in", "Firefox on Linux from 192.0.2.7"];
+  const where = "Firefox on Linux from 192.0.2.7";
   expect(told).toEqual([
     ["was made", "operator root@test", ""],
-    ["failed to sign in: wrong-password", ...visit],
-    ["signed in", ...visit],
+    ["failed to sign in: wrong-password", "somebody not signed in", where],
+    ["signed in", "its user", where],
     ["was disabled", by, ""],
     ["was signed out everywhere: epoch 1", by, ""],
   ]);

@@ -393,9 +393,7 @@ describe("a session is explained:", () => {
   test("its user signed out", async () => {
     const { id, given } = await tokensIn();
     await signOut(core, visitor, [given.refreshToken]);
-    expect(await why(id)).toBe(
-      "revoked 2026-01-01T12:00:00Z by logout: by somebody not signed in, Firefox on Linux from 192.0.2.7",
-    );
+    expect(await why(id)).toBe("revoked 2026-01-01T12:00:00Z by logout: by its user, Firefox on Linux from 192.0.2.7");
   });
 
   test("an operator ended it", async () => {

@@ -15,8 +15,18 @@ export function whatOf({ action, actorKind, reason, particulars }: AuditEvent): 
   return details.length > 0 ? `${phrase}: ${details.join(", ")}` : phrase;
 }
 
+/** What nobody can do to a user but who holds the password, a token or a mail of the user. */
+const byOwner: ReadonlySet<string> = new Set<Action>([
+  "user.registered",
+  "user.email_verified",
+  "user.email_changed",
+  "user.password_changed",
+  "login.succeeded",
+  "session.revoked",
+]);
+
 /** Who did it, as seen from whom it was done to. */
-export function whoOf({ actorKind, actor, userId, reason }: AuditEvent): string {
+export function whoOf({ action, actorKind, actor, userId, reason }: AuditEvent): string {
   switch (actorKind) {
     case "user":
       return actor === userId ? "its user" : `user ${actor}`;
@@ -25,7 +35,7 @@ export function whoOf({ actorKind, actor, userId, reason }: AuditEvent): string 
     case "job":
       return `job ${actor}`;
     default:
-      return "somebody not signed in";
+      return byOwner.has(action) ? "its user" : "somebody not signed in";
   }
 }
 

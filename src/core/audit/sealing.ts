@@ -5,15 +5,7 @@ import { job } from "../actors.ts";
 import { record } from "../audit.ts";
 import type { Core } from "../core.ts";
 import { mintSecret, newestVersion, provenBy } from "../secrets.ts";
-import {
-  checkHead,
-  checkWritten,
-  hashOf,
-  headOf,
-  personalDigestOf,
-  placedMac,
-  storedDigestOf,
-} from "./chain.ts";
+import { checkHead, checkWritten, hashOf, headOf, personalDigestOf, placedMac, storedDigestOf } from "./chain.ts";
 
 /** Entries that one transaction seals. */
 const batchSize = 200;
