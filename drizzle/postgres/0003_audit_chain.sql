@@ -8,6 +8,7 @@ CREATE TABLE "audit_heads" (
 );
 --> statement-breakpoint
 DROP INDEX "audit_events_at";--> statement-breakpoint
+DROP INDEX "audit_events_actor";--> statement-breakpoint
 ALTER TABLE "audit_events" ADD COLUMN "personal_digest" text;--> statement-breakpoint
 ALTER TABLE "audit_events" ADD COLUMN "personal_salt" text;--> statement-breakpoint
 ALTER TABLE "audit_events" ADD COLUMN "seq" bigint;--> statement-breakpoint
@@ -15,5 +16,6 @@ ALTER TABLE "audit_events" ADD COLUMN "hash" text;--> statement-breakpoint
 ALTER TABLE "audit_events" ADD COLUMN "mac" text;--> statement-breakpoint
 CREATE INDEX "audit_events_action" ON "audit_events" USING btree ("action","id");--> statement-breakpoint
 CREATE INDEX "audit_events_session" ON "audit_events" USING btree ("session_id","id") WHERE session_id is not null;--> statement-breakpoint
-CREATE UNIQUE INDEX "audit_events_seq" ON "audit_events" USING btree ("seq");--> statement-breakpoint
-CREATE INDEX "audit_events_unsealed" ON "audit_events" USING btree ("id") WHERE seq is null;
+CREATE UNIQUE INDEX "audit_events_seq" ON "audit_events" USING btree ("seq") WHERE seq is not null;--> statement-breakpoint
+CREATE INDEX "audit_events_unsealed" ON "audit_events" USING btree ("id") WHERE seq is null;--> statement-breakpoint
+CREATE INDEX "audit_events_actor" ON "audit_events" USING btree ("actor","id") WHERE actor is not null;

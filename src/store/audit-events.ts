@@ -18,6 +18,7 @@ import {
   sql,
 } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
+import { prepared } from "./dialects/prepared.ts";
 import type { AuditEvent, Tables } from "./tables.ts";
 
 export type NewAuditEvent = Tables["auditEvents"]["$inferInsert"];
@@ -37,6 +38,20 @@ export type AuditFilter = {
   readonly since?: Date;
   /** From then on no more. */
   readonly until?: Date;
+};
+
+/** What an entry may say nothing of. */
+const unsaid = {
+  actor: null,
+  userId: null,
+  sessionId: null,
+  ip: null,
+  userAgent: null,
+  requestId: null,
+  reason: null,
+  personalDigest: null,
+  personalSalt: null,
+  mac: null,
 };
 
 /** An entry's place, and what goes with it; what is null stays as it is. */
@@ -157,51 +172,85 @@ export const auditEventReaders = (db: Db, { auditEvents }: Tables) => {
   };
 };
 
-export const auditEventWriters = (db: Db, { auditEvents }: Tables) => ({
-  insert: async (event: NewAuditEvent): Promise<void> => {
-    await db.insert(auditEvents).values(event);
-  },
-  /** Gives entries their places, all in one statement. One that has a place keeps it. */
-  seal: async (entries: readonly Sealed[]): Promise<void> => {
-    const rows = entries.map(
-      ({ id, seq, hash, mac, personalDigest, personalSalt }) =>
-        sql`(${id}, ${seq}, ${hash}, ${mac}, ${personalDigest}, ${personalSalt})`,
-    );
-    await db
+export const auditEventWriters = (db: Db, { auditEvents }: Tables) => {
+  const given = (name: keyof AuditEvent) => sql.placeholder(name);
+  const insertQuery = prepared(
+    "auditEvents.insert",
+    db.insert(auditEvents).values({
+      id: given("id"),
+      at: given("at"),
+      action: given("action"),
+      actorKind: given("actorKind"),
+      actor: given("actor"),
+      userId: given("userId"),
+      sessionId: given("sessionId"),
+      ip: given("ip"),
+      userAgent: given("userAgent"),
+      requestId: given("requestId"),
+      reason: given("reason"),
+      // As a text, and only where there are some: null as JSON is not null.
+      particulars: sql`${given("particulars")}`,
+      personalDigest: given("personalDigest"),
+      personalSalt: given("personalSalt"),
+      mac: given("mac"),
+    }),
+  );
+  const sealQuery = prepared(
+    "auditEvents.seal",
+    db
       .update(auditEvents)
       .set({
-        // Both databases call the columns of VALUES so, and Postgres takes all of them for texts.
-        seq: sql`cast(sealed.column2 as bigint)`,
-        hash: sql`sealed.column3`,
-        mac: sql`sealed.column4`,
-        personalDigest: sql`coalesce(${auditEvents.personalDigest}, sealed.column5)`,
-        personalSalt: sql`coalesce(${auditEvents.personalSalt}, sealed.column6)`,
+        seq: sql`cast(sealed.value->>0 as bigint)`,
+        hash: sql`sealed.value->>1`,
+        mac: sql`sealed.value->>2`,
+        personalDigest: sql`coalesce(${auditEvents.personalDigest}, sealed.value->>3)`,
+        personalSalt: sql`coalesce(${auditEvents.personalSalt}, sealed.value->>4)`,
       })
-      .from(sql`(values ${sql.join(rows, sql`, `)}) as sealed`)
-      .where(and(sql`${auditEvents.id} = sealed.column1`, isNull(auditEvents.seq)));
-  },
-  /** Deletes the beginning of the chain, up to a place. Answers how many entries. */
-  removeThrough: async (seq: number): Promise<number> =>
-    (await db.delete(auditEvents).where(lte(auditEvents.seq, seq)).returning({ id: auditEvents.id })).length,
-  /**
-   * Forgets the addresses and browsers of at most `limit` events by or about a user. `proof` says who did it.
-   * Answers how many.
-   */
-  erase: async (userId: string, proof: string, limit: number): Promise<number> => {
-    const personal = and(
-      or(eq(auditEvents.userId, userId), eq(auditEvents.actor, userId)),
-      or(isNotNull(auditEvents.ip), isNotNull(auditEvents.userAgent)),
-    );
-    const some = db.select({ id: auditEvents.id }).from(auditEvents).where(personal).limit(limit);
-    const erased = await db
-      .update(auditEvents)
-      .set({
-        ip: null,
-        userAgent: null,
-        personalSalt: sql`case when ${auditEvents.personalDigest} is null then null else ${proof} end`,
-      })
-      .where(inArray(auditEvents.id, some))
-      .returning({ id: auditEvents.id });
-    return erased.length;
-  },
-});
+      // One member for each entry, named by its id: of an object both databases make rows alike.
+      .from(sql`json_each(${sql.placeholder("entries")}) as sealed`)
+      .where(eq(auditEvents.id, sql`sealed.key`)),
+  );
+
+  return {
+    insert: async (event: NewAuditEvent): Promise<void> => {
+      const { particulars = null } = event;
+      await insertQuery.execute({
+        ...unsaid,
+        ...event,
+        particulars: particulars && JSON.stringify(particulars),
+      });
+    },
+    /** Gives entries their places, all in one statement. */
+    seal: async (entries: readonly Sealed[]): Promise<void> => {
+      const members = entries.map(({ id, seq, hash, mac, personalDigest, personalSalt }) => [
+        id,
+        [seq, hash, mac, personalDigest, personalSalt],
+      ]);
+      await sealQuery.execute({ entries: JSON.stringify(Object.fromEntries(members)) });
+    },
+    /** Deletes the beginning of the chain, up to a place. Answers how many entries. */
+    removeThrough: async (seq: number): Promise<number> =>
+      (await db.delete(auditEvents).where(lte(auditEvents.seq, seq)).returning({ id: auditEvents.id })).length,
+    /**
+     * Forgets the addresses and browsers of at most `limit` events by or about a user. `proof` says who did it.
+     * Answers how many.
+     */
+    erase: async (userId: string, proof: string, limit: number): Promise<number> => {
+      const personal = and(
+        or(eq(auditEvents.userId, userId), eq(auditEvents.actor, userId)),
+        or(isNotNull(auditEvents.ip), isNotNull(auditEvents.userAgent)),
+      );
+      const some = db.select({ id: auditEvents.id }).from(auditEvents).where(personal).limit(limit);
+      const erased = await db
+        .update(auditEvents)
+        .set({
+          ip: null,
+          userAgent: null,
+          personalSalt: sql`case when ${auditEvents.personalDigest} is null then null else ${proof} end`,
+        })
+        .where(inArray(auditEvents.id, some))
+        .returning({ id: auditEvents.id });
+      return erased.length;
+    },
+  };
+};

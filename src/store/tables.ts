@@ -203,10 +203,11 @@ export function defineTables(k: Kit) {
     },
     (t) => [
       k.index("audit_events_user").on(t.userId, t.id),
-      k.index("audit_events_actor").on(t.actor, t.id),
+      // Whoever signs in is nobody yet.
+      k.index("audit_events_actor").on(t.actor, t.id).where(sql`actor is not null`),
       k.index("audit_events_action").on(t.action, t.id),
       k.index("audit_events_session").on(t.sessionId, t.id).where(sql`session_id is not null`),
-      k.uniqueIndex("audit_events_seq").on(t.seq),
+      k.uniqueIndex("audit_events_seq").on(t.seq).where(sql`seq is not null`),
       k.index("audit_events_unsealed").on(t.id).where(sql`seq is null`),
     ],
   );
