@@ -5,6 +5,7 @@ import { agreeingClock } from "./adapters/agreeing-clock.ts";
 import { createLog } from "./adapters/log.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { type Config, loadConfig } from "./config.ts";
+import { withSealing } from "./core/audit/sealing.ts";
 import { createBanList } from "./core/bans.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
@@ -145,7 +146,7 @@ export async function openCore(opening: Opening): Promise<Core> {
     const mail = openMail(config, opening.cwd);
     closing.push(mail.close);
     const store = createStore(database);
-    const core: Core = {
+    const opened: Core = {
       settings: config,
       store: aids.sessionCache ? forgetting(store, aids.sessionCache, { clock, log }) : store,
       clock,
@@ -172,6 +173,7 @@ export async function openCore(opening: Opening): Promise<Core> {
       mailTemplates: mail.mailTemplates,
       close,
     };
+    const core = withSealing(opened, opening.purpose === "serve");
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
     await currentKeys(core);

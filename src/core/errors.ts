@@ -226,6 +226,12 @@ export const catalogue = {
     title: "The migrations are not those that were applied",
     detail: "Put the files back as they were, or use the version of authctl that migrated the database.",
   },
+  audit_broken: {
+    kind: "finding",
+    title: "The audit trail is not as it was written",
+    detail:
+      "Somebody has written to the database behind the server's back. Keep it as it is, and find out who could; see docs/audit.md.",
+  },
   schema_outdated: {
     kind: "misconfigured",
     title: "The database is older than this version",

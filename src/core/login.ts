@@ -55,7 +55,10 @@ export async function login(
     // The password was right a moment ago; it must still be the one that the user has now.
     const change = { lastLoginAt: now, ...(rehashed && { passwordHash: rehashed }) };
     const epoch = user.passwordHash === null ? undefined : await tx.users.noteLogin(user.id, user.passwordHash, change);
-    if (epoch === undefined) return undefined;
+    if (epoch === undefined) {
+      await record(core, tx, by, { action: "login.failed", userId: user.id, reason: "changed-meanwhile" });
+      return undefined;
+    }
     const fresh = { ...user, ...change, epoch };
     if (await isNewDevice(core, tx, by, user)) await notify(core, tx, by, user, "new-device");
     const { session, token } = await startSession(core, tx, clientOf(by), fresh, input.credential);

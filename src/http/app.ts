@@ -2,6 +2,7 @@ import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
 import { addressRoutes } from "./addresses.ts";
 import { adminUserRoutes } from "./admin-users.ts";
+import { auditRoutes } from "./audit.ts";
 import { authRoutes } from "./auth.ts";
 import { strictBody } from "./body.ts";
 import { docs } from "./docs.ts";
@@ -40,4 +41,5 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
     .use(sessionRoutes(core))
     .use(roleRoutes(core))
     .use(pages(core.settings))
+    .use(auditRoutes(core))
     .use(docs({ version: about.version, settings: core.settings }));

@@ -13,7 +13,7 @@ import { statuses } from "./problem.ts";
 import { isSpelling } from "./requirements.ts";
 
 type Description = {
-  readonly tag: "auth" | "users" | "sessions" | "roles" | "server";
+  readonly tag: "auth" | "users" | "sessions" | "roles" | "audit" | "server";
   /** `[]` where anyone may ask; without it any credential will do. */
   readonly security?: [];
   readonly details?: string;
@@ -115,6 +115,7 @@ const preamble = ({ version, COOKIE_ACCESS_NAME, COOKIE_SESSION_NAME }: Subject)
     { name: "users", description: "Accounts" },
     { name: "sessions", description: "Where one is signed in" },
     { name: "roles", description: "What they permit, and who holds them" },
+    { name: "audit", description: "What was done, by whom and from where" },
     { name: "server", description: "Keys, health and this document" },
   ],
   security: [{ bearer: [] }, { password: [] }, { access_cookie: [] }, { session_cookie: [] }],

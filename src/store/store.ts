@@ -1,4 +1,5 @@
 import { auditEventReaders, auditEventWriters } from "./audit-events.ts";
+import { auditHeadReaders, auditHeadWriters } from "./audit-heads.ts";
 import { banReaders, banWriters } from "./bans.ts";
 import { challengeReaders, challengeWriters } from "./challenges.ts";
 import { contentReaders, contentWriters } from "./contents.ts";
@@ -28,6 +29,7 @@ const readersOf = (db: Db, tables: Tables) => ({
   mails: mailReaders(db, tables),
   signingKeys: signingKeyReaders(db, tables),
   auditEvents: auditEventReaders(db, tables),
+  auditHeads: auditHeadReaders(db, tables),
   tries: tryReaders(db, tables),
   bans: banReaders(db, tables),
   jobs: jobReaders(db, tables),
@@ -48,6 +50,7 @@ const writersOf = (db: Db, tables: Tables) => {
     mails: { ...readers.mails, ...mailWriters(db, tables) },
     signingKeys: { ...readers.signingKeys, ...signingKeyWriters(db, tables) },
     auditEvents: { ...readers.auditEvents, ...auditEventWriters(db, tables) },
+    auditHeads: { ...readers.auditHeads, ...auditHeadWriters(db, tables) },
     tries: { ...readers.tries, ...tryWriters(db, tables) },
     bans: { ...readers.bans, ...banWriters(db, tables) },
     jobs: { ...readers.jobs, ...jobWriters(db, tables) },

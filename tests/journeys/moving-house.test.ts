@@ -26,6 +26,7 @@ const tables = [
   "challenges",
   "mails",
   "audit_events",
+  "audit_heads",
   "jobs",
   "tries",
   "bans",

@@ -13,6 +13,7 @@ export const {
   mails,
   signingKeys,
   auditEvents,
+  auditHeads,
   tries,
   bans,
   jobs,
