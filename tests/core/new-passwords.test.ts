@@ -274,7 +274,7 @@ describe("an operator sends the link", () => {
   test("to nobody who is disabled, and not where there is no mail server", async () => {
     await disableUser(core, root, id);
     expect(await codeOf(orderReset(core, root, id))).toBe("user_disabled");
-    const mailless = { ...core, settings: { ...core.settings, NODE_ENV: "production" as const } };
+    const mailless = { ...core, mailer: undefined };
     expect(await codeOf(orderReset(mailless, root, id))).toBe("mail_not_configured");
   });
 });
@@ -337,7 +337,7 @@ describe("a user is told", () => {
   });
 
   test("of nothing where mails go nowhere", async () => {
-    const mailless = { ...core, settings: { ...core.settings, NODE_ENV: "production" as const } };
+    const mailless = { ...core, mailer: undefined };
     await forgotPassword(mailless, visitor, ada);
     await setPassword(mailless, root, id, better);
     expect(await told()).toEqual([]);

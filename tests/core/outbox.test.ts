@@ -20,6 +20,15 @@ beforeEach(async () => {
 });
 afterEach(() => core.close());
 
+/** A user, and an outbox without the mail that signing up puts into it. */
+const signUpAda = async (email?: string) => {
+  const member = await registerAda(core, email);
+  await core.store.write(async (tx) => {
+    await tx.mails.forget(member.user.id);
+    await tx.challenges.spendAll(member.user.id);
+  });
+  return member;
+};
 const mails = async () => (await Array.fromAsync(pagesOfMails(core))).flat();
 const onlyMail = async () => {
   const [mail, ...more] = await mails();
@@ -62,7 +71,7 @@ describe("a mail in the outbox", () => {
 
   test("is kept where a terminal is all that shows it", async () => {
     sendTo(core, createMailbox({ keeps: true }));
-    await registerAda(core);
+    await signUpAda();
     await ask("reset-password");
     await deliver();
     const mail = await onlyMail();
@@ -93,7 +102,7 @@ describe("a mail in the outbox", () => {
   });
 
   test("cannot be read in the database, before it is sent or after", async () => {
-    await registerAda(core);
+    await signUpAda();
     await ask("reset-password");
     mailbox.trouble = isBusy;
     await deliver();
@@ -141,7 +150,7 @@ describe("a mail that somebody asked for", () => {
   });
 
   test("is deleted where its owner is disabled, or verified already", async () => {
-    const { user } = await registerAda(core);
+    const { user } = await signUpAda();
     await core.store.write((tx) => tx.users.update(user.id, { emailVerifiedAt: core.clock.now() }));
     await ask("verify-email");
     await core.store.write((tx) => tx.users.disable(user.id, core.clock.now()));
@@ -151,7 +160,7 @@ describe("a mail that somebody asked for", () => {
   });
 
   test("gets its link when it is sent, which then lives its whole life", async () => {
-    const { user } = await registerAda(core);
+    const { user } = await signUpAda();
     await ask("reset-password");
     expect(await onlyMail()).toMatchObject({ state: "asked", userId: null });
     core.clock.advance(hour);
@@ -161,7 +170,7 @@ describe("a mail that somebody asked for", () => {
   });
 
   test("shows only what was asked for until it is settled", async () => {
-    const { user } = await registerAda(core, "Ada@Example.com");
+    const { user } = await signUpAda("Ada@Example.com");
     await ask("reset-password");
     const asked = await onlyMail();
     expect(await lookInto(core, asked)).toEqual({ to: "ada@example.com", subject: null, link: null });
@@ -176,7 +185,7 @@ describe("a mail that somebody asked for", () => {
   });
 
   test("keeps its link over a retry, so that the first one that arrives works too", async () => {
-    await registerAda(core);
+    await signUpAda();
     await ask("reset-password");
     mailbox.trouble = isBusy;
     await deliver();
@@ -188,7 +197,7 @@ describe("a mail that somebody asked for", () => {
   });
 
   test("is given up once its link has expired", async () => {
-    await registerAda(core);
+    await signUpAda();
     await ask("reset-password");
     mailbox.trouble = isBusy;
     for (let passed = 0; passed < 30; passed += 15) {
@@ -201,7 +210,7 @@ describe("a mail that somebody asked for", () => {
   });
 
   test("is put down to its owner where it is refused, though nobody knew who that was before", async () => {
-    const { user } = await registerAda(core);
+    const { user } = await signUpAda();
     await ask("reset-password");
     mailbox.trouble = isRefused;
     await deliver();
@@ -214,7 +223,7 @@ describe("a mail that was queued with a link", () => {
     [30 * minute - 1, 1],
     [30 * minute, 0],
   ])("after %d ms is sent %d times", async (passed, sent) => {
-    const { user } = await registerAda(core);
+    const { user } = await signUpAda();
     const facts = { link: "https://app.example.com/#token=x", minutes: 30 };
     await core.store.write((tx) => queueMail(core, tx, addresseeOf(user), "confirm-email", facts));
     core.clock.advance(passed);
@@ -390,7 +399,7 @@ describe("two servers", () => {
   });
 
   test("begin nothing that the lease leaves no time for", async () => {
-    await registerAda(core);
+    await signUpAda();
     await ask("reset-password");
     const slow = sendTo(await core.again(), mailbox);
     const { write } = slow.store;
@@ -506,7 +515,7 @@ describe("an operator", () => {
 
   test("has what nobody was settled for yet tried again as it was asked for", async () => {
     await dropMails(core, root, await mails());
-    await registerAda(core);
+    await signUpAda();
     await ask("reset-password");
     const { id, dueAt } = await onlyMail();
     await core.store.write((tx) => tx.mails.bury({ id, dueAt }, core.clock.now(), "ECONNREFUSED"));
@@ -540,7 +549,7 @@ describe("an operator", () => {
   });
 
   test("sees no link in production, where only its addressee may hold it", async () => {
-    await registerAda(core);
+    await signUpAda();
     await ask("reset-password");
     mailbox.trouble = isBusy;
     await deliver();

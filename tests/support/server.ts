@@ -7,6 +7,8 @@ const root = join(import.meta.dir, "../..");
 /** How long a server may take to listen, in milliseconds. */
 const patience = 15_000;
 
+const printedMails = /\n┌─ mail\n(?:│.*\n)*└─\n/g;
+
 export type Environment = Readonly<Record<string, string>>;
 
 /** One line of the log, as it stood on standard output. */
@@ -19,7 +21,7 @@ export type TestServer = HttpClient & {
   readonly env: Environment;
   /** Every line that any of its processes has logged. */
   readonly log: readonly LogLine[];
-  /** Everything on standard error. */
+  /** Everything on standard error but the mails, which a development server prints there. */
   readonly errors: () => string;
   /** SIGKILL: gone at once, with whatever it was doing. */
   kill(): Promise<void>;
@@ -66,7 +68,7 @@ export async function startServer(changed: Environment = {}): Promise<TestServer
     directory,
     env,
     log,
-    errors: () => errors.join(""),
+    errors: () => errors.join("").replace(printedMails, ""),
     kill: async () => void (await end("SIGKILL")),
     stop: () => end("SIGTERM"),
     restart: async (more) => {
