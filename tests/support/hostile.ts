@@ -149,18 +149,7 @@ const badCredentials = fc.constantFrom<Readonly<Record<string, string>>>(
 );
 
 const oddPaths = (path: string): fc.Arbitrary<string> => {
-  const values = [
-    "x",
-    marker,
-    "%00",
-    "%ff",
-    "%zz",
-    "a".repeat(3000),
-    "..%2f..",
-    "'",
-    "constructor",
-    "__proto__",
-  ];
+  const values = ["x", marker, "%00", "%ff", "%zz", "a".repeat(3000), "..%2f..", "'", "constructor", "__proto__"];
   const queries = [
     "",
     "",

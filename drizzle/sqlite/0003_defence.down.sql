@@ -1,3 +1,4 @@
+DROP TABLE `bans`;--> statement-breakpoint
 DROP TABLE `audit_heads`;--> statement-breakpoint
 DROP INDEX `audit_events_unsealed`;--> statement-breakpoint
 DROP INDEX `audit_events_seq`;--> statement-breakpoint

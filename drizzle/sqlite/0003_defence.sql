@@ -7,6 +7,14 @@ CREATE TABLE `audit_heads` (
 	`mac` text
 );
 --> statement-breakpoint
+CREATE TABLE `bans` (
+	`network` text PRIMARY KEY NOT NULL,
+	`reason` text,
+	`created_at` integer NOT NULL,
+	`created_by` text,
+	`expires_at` integer
+);
+--> statement-breakpoint
 DROP INDEX `audit_events_at`;--> statement-breakpoint
 DROP INDEX `audit_events_actor`;--> statement-breakpoint
 ALTER TABLE `audit_events` ADD `personal_digest` text;--> statement-breakpoint
@@ -18,7 +26,4 @@ CREATE INDEX `audit_events_action` ON `audit_events` (`action`,`id`);--> stateme
 CREATE INDEX `audit_events_session` ON `audit_events` (`session_id`,`id`) WHERE session_id is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX `audit_events_seq` ON `audit_events` (`seq`) WHERE seq is not null;--> statement-breakpoint
 CREATE INDEX `audit_events_unsealed` ON `audit_events` (`id`) WHERE seq is null;--> statement-breakpoint
-CREATE INDEX `audit_events_actor` ON `audit_events` (`actor`,`id`) WHERE actor is not null;--> statement-breakpoint
-DROP INDEX `mails_state`;--> statement-breakpoint
-CREATE INDEX `mails_over` ON `mails` (`due_at`) WHERE state in ('sent', 'dead');--> statement-breakpoint
-CREATE INDEX `mails_user` ON `mails` (`user_id`);
+CREATE INDEX `audit_events_actor` ON `audit_events` (`actor`,`id`) WHERE actor is not null;
