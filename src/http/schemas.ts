@@ -10,12 +10,8 @@ const fullName = t.String({ maxLength: 400 });
 const password = t.String({ maxLength: 4096 });
 const token = t.String({ maxLength: 8192 });
 const profile = t.Record(t.String(), t.Unknown(), { description: "An app's own members, as PROFILE_SCHEMA has them." });
-/** Anything as far as Elysia knows, which would make an object of a text where it wants one. */
-const givenProfile = t.Unknown({
-  type: "object",
-  additionalProperties: true,
-  description: "An app's own members, as PROFILE_SCHEMA has them.",
-});
+/** Anything, as far as Elysia is told: where it wants an object it would make one of a text. */
+const givenProfile = t.Unknown({ description: "An object with an app's own members, as PROFILE_SCHEMA has them." });
 
 export const credentialChoice = {
   credential: t.Optional(
