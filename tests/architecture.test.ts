@@ -37,7 +37,7 @@ const rows: Readonly<Record<string, Row>> = {
   },
   "src/adapters/": {
     ours: ["src/adapters/"],
-    types: ["src/core/core.ts", "src/core/limits.ts", "src/config.ts"],
+    types: ["src/core/core.ts", "src/core/limits.ts", "src/core/meter.ts", "src/core/figures.ts", "src/config.ts"],
     packages: ["pino", "ioredis", "rate-limiter-flexible"],
   },
   "src/http/": {
@@ -63,6 +63,7 @@ const rows: Readonly<Record<string, Row>> = {
       "src/core/",
       "src/http/app.ts",
       "src/http/draining.ts",
+      "src/http/metrics.ts",
       "src/adapters/",
       "package.json",
     ],
@@ -71,7 +72,7 @@ const rows: Readonly<Record<string, Row>> = {
   },
   "cli/": {
     ours: ["cli/", "src/config.ts", "src/config/", "src/open.ts", "src/open/", "src/core/", "package.json"],
-    types: ["src/store/"],
+    types: ["src/store/", "src/adapters/workers.ts"],
     packages: ["citty", "consola", "node:fs", "node:os", "node:path", "node:tty"],
   },
   "cli/authctl.ts": {
@@ -81,7 +82,7 @@ const rows: Readonly<Record<string, Row>> = {
   },
   "cli/serve.ts": {
     ours: ["cli/", "src/config.ts", "src/open.ts", "src/core/", "src/server.ts", "package.json"],
-    types: [],
+    types: ["src/adapters/workers.ts"],
     packages: ["node:fs", "node:path", "node:os"],
   },
 };

@@ -14,3 +14,6 @@ export const systemRandom: Random = {
   bytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
   id: (now) => Bun.randomUUIDv7("hex", now),
 };
+
+/** Seconds since some moment, on a clock that nobody sets: for differences. */
+export const stopwatch = (): number => performance.now() / 1000;

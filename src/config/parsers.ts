@@ -15,6 +15,12 @@ export const text: Parser<string> = (value) => value;
 
 export const path: Parser<string> = (value) => value;
 
+/** What can be sent as a bearer credential (RFC 6750, section 2.1), and is too long to be guessed. */
+export const bearerText: Parser<string> = (value) =>
+  /^[A-Za-z0-9._~+/-]{16,512}=*$/.test(value)
+    ? value
+    : unfit("at least 16 letters, digits or . _ ~ + / -; make one with `openssl rand -hex 32`");
+
 export const whole =
   (least: number, most: number): Parser<number> =>
   (value) => {

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { accounts, mail } from "./accounts.ts";
 import {
+  bearerText,
   choice,
   cookieDomain,
   cookieName,
@@ -68,6 +69,20 @@ export const table = {
       doc: "Where the trusted proxies write the client's address down. Only this one is read, as the other may come from anybody.",
       parse: choice("x-forwarded-for", "forwarded"),
       fallback: "x-forwarded-for",
+    }),
+    METRICS_TOKEN: optional({
+      doc: "What a monitor sends as bearer to read `/metrics`, at least 16 characters; without it the permission `metrics:read` is needed.",
+      parse: bearerText,
+      secret: true,
+    }),
+    METRICS_PORT: optional({
+      doc: "A port of its own for `/metrics`, besides the one of PORT. There METRICS_TOKEN alone opens, and without one it is open to whoever reaches it.",
+      parse: whole(1, 65_535),
+    }),
+    METRICS_HOST: required({
+      doc: "The address that METRICS_PORT is on.",
+      parse: text,
+      fallback: "127.0.0.1",
     }),
     LOG_LEVEL: required({
       doc: "The least level that is logged.",

@@ -2,6 +2,7 @@ import type { Config } from "../config.ts";
 import type { Store } from "../store/store.ts";
 import type { Hashing } from "./hashing.ts";
 import type { RateName, Taken } from "./limits.ts";
+import type { Meter } from "./meter.ts";
 import type { Keyring } from "./secrets.ts";
 import type { KeyCache } from "./signing-keys.ts";
 
@@ -58,6 +59,7 @@ export type Core = {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly meter: Meter;
   readonly keyring: Keyring;
   readonly hashing: Hashing;
   readonly keyCache: KeyCache;

@@ -5,7 +5,7 @@ import { type Actor, clientOf } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { type Credentials, secondsUntil, tokenCredentials } from "./credentials.ts";
-import { fail } from "./errors.ts";
+import { DomainError, fail } from "./errors.ts";
 import { identifierKey } from "./identifiers.ts";
 import { hashPassword, isCurrentHash, tryPassword } from "./passwords.ts";
 import { refreshToken, sessionOfRefreshToken, startFamily } from "./refresh-tokens.ts";
@@ -24,7 +24,12 @@ export async function login(
   input: { identifier: string; password: string; credential: CredentialKind },
 ): Promise<Credentials> {
   const user = await findByIdentifier(core, input.identifier);
-  const { right, reserved } = await tryPassword(core, by, { user, identifier: input.identifier }, input.password);
+  const { right, reserved } = await tryPassword(core, by, { user, identifier: input.identifier }, input.password).catch(
+    (error: unknown) => {
+      core.meter.signIn(resultOf(error));
+      throw error;
+    },
+  );
   const refusal = !user ? "unknown-user" : !right ? "wrong-password" : user.disabledAt ? "disabled" : undefined;
   if (!user || refusal) {
     await core.store.write((tx) =>
@@ -34,6 +39,7 @@ export async function login(
         reason: refusal ?? "unknown-user",
       }),
     );
+    core.meter.signIn(refusal ?? "unknown-user");
     return fail("invalid_credentials");
   }
   const rehashed = isCurrentHash(core, user) ? undefined : await hashPassword(core, user.id, input.password);
@@ -53,6 +59,7 @@ export async function login(
     const standing: Standing = { session, user: fresh, roles };
     return { standing, token, family, permissions };
   });
+  core.meter.signIn(started ? "succeeded" : "wrong-password");
   if (!started) return fail("invalid_credentials");
 
   const { standing, token, family, permissions } = started;
@@ -72,6 +79,12 @@ export async function login(
     expiresIn: secondsUntil(idleExpiresAt, core.clock.now()),
   };
 }
+
+/** What came of a sign-in that ended before it was known whether the password is right. */
+const resultOf = (error: unknown): "rate-limited" | "overloaded" | "failed" => {
+  if (!(error instanceof DomainError)) return "failed";
+  return error.code === "rate_limited" ? "rate-limited" : error.code === "overloaded" ? "overloaded" : "failed";
+};
 
 async function findByIdentifier(core: Core, identifier: string): Promise<User | undefined> {
   const key = identifierKey(identifier);

@@ -55,8 +55,12 @@ async function reserve(core: Core, wanted: Partial<Record<TryName, string>>): Pr
     }
     return { reserved };
   });
-  if ("reserved" in verdict) return verdict.reserved;
+  if ("reserved" in verdict) {
+    for (const limit of Object.keys(wanted) as TryName[]) core.meter.limit(limit, true);
+    return verdict.reserved;
+  }
   const { limit, resetsIn } = verdict;
+  core.meter.limit(limit, false);
   const allowance = { limit, quota: quotaOf(core.settings, limit), remaining: 0, resetsIn };
   return fail("rate_limited", { allowance, retryAfter: resetsIn });
 }

@@ -5,6 +5,7 @@ import { strictBody } from "./body.ts";
 import { docs } from "./docs.ts";
 import { edge } from "./edge.ts";
 import { healthRoutes, type Surroundings } from "./health.ts";
+import { metricsRoutes } from "./metrics.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { userRoutes } from "./users.ts";
 import { wellKnownRoutes } from "./well-known.ts";
@@ -26,6 +27,7 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
     .use(edge(core))
     .use(strictBody(core.settings))
     .use(healthRoutes(about))
+    .use(metricsRoutes(core))
     .use(wellKnownRoutes(core))
     .use(authRoutes(core))
     .use(userRoutes(core))

@@ -7,6 +7,7 @@ import type { Config } from "../config.ts";
 import type { Clock, Limiter, Log, Random } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import { type Allowance, addressKey } from "../core/limits.ts";
+import type { Meter } from "../core/meter.ts";
 import { decodePercents, readPairs } from "./body.ts";
 import { clientAddress } from "./client-address.ts";
 import { readCookies } from "./cookies.ts";
@@ -32,6 +33,7 @@ type Surroundings = {
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
+  readonly meter: Meter;
   readonly limiter?: Limiter | undefined;
   readonly settings: Pick<
     Config,
@@ -47,7 +49,7 @@ type Surroundings = {
 const longestPath = 2048;
 
 /** To be used before all else: Elysia gives hooks to the routes that come after them. */
-export function edge({ log, clock, random, limiter, settings }: Surroundings) {
+export function edge({ log, clock, random, meter, limiter, settings }: Surroundings) {
   const always = headersOfEveryAnswer(settings);
   const cookieNames = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_REFRESH_NAME, settings.COOKIE_SESSION_NAME];
 
@@ -72,6 +74,7 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
   const count = async (request: Request, { ip, allowances }: Visit) => {
     if (!limiter || ip === null || !isCounted(request.url)) return;
     const { allowed, ...allowance } = await limiter.take("requests", addressKey(ip));
+    meter.limit("requests", allowed);
     if (!allowed) fail("rate_limited", { allowance, retryAfter: allowance.resetsIn });
     allowances.push(allowance);
   };
@@ -83,6 +86,7 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
 
     const answer = async (request: Request, next: (request: Request) => unknown): Promise<Response> => {
       const arrivedAt = clock.now();
+      const since = meter.now();
       const connection = app.server?.requestIP(request)?.address;
       const visit: Visit = {
         requestId: requestIdOf(request) ?? random.id(arrivedAt),
@@ -106,6 +110,7 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
       }
       response.headers.set("x-request-id", visit.requestId);
       for (const [name, value] of rateFields(visit.allowances)) response.headers.set(name, value);
+      meter.request(request.method, route, response.status, meter.now() - since);
       log.info("request", {
         request_id: visit.requestId,
         method: request.method,

@@ -4,6 +4,7 @@ import type { Core } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import type { OwnPermission } from "../core/permissions.ts";
 import { requirePermission } from "../core/roles.ts";
+import { sameText } from "../core/secrets.ts";
 import { authenticate, type Principal } from "../core/sessions.ts";
 import { credentialCookies, readCookies } from "./cookies.ts";
 import { visitOf } from "./edge.ts";
@@ -81,11 +82,18 @@ export const isRefused = (error: unknown): boolean =>
   error instanceof DomainError &&
   ["unauthenticated", "session_hijack_suspected", "refresh_token_reused"].includes(error.code);
 
+/** Whether a request carries METRICS_TOKEN: so that no person's session stands in the settings of a monitor. */
+export function isScraper(core: Core, request: Request): boolean {
+  const { METRICS_TOKEN } = core.settings;
+  const { bearer } = handlesOf(core, request);
+  return METRICS_TOKEN !== undefined && bearer !== undefined && sameText(bearer, METRICS_TOKEN);
+}
+
 const principals = new WeakMap<Request, Principal>();
 
 /**
- * What a route may ask for: `signedIn: true` gives it a `principal`, `permission: "users:read"` one who may do that;
- * otherwise the request never reaches it. Who is not let in hears that before anything is said of the body.
+ * What a route may ask for: `signedIn: true` gives it a `principal`, `permission: "users:read"` one who may do that,
+ * `scraper: true` lets in who may read the metrics; otherwise the request never reaches it. Who is not let in hears that before anything is said of the body.
  */
 export const guards = (core: Core) => {
   const cookies = credentialCookies(core.settings);
@@ -110,5 +118,11 @@ export const guards = (core: Core) => {
       transform: async ({ request, set }) => await requirePermission(core, (await admit(request, set)).by, name),
       resolve,
     }),
+    scraper: {
+      transform: async ({ request, set }) => {
+        if (isScraper(core, request)) return;
+        await requirePermission(core, (await admit(request, set)).by, "metrics:read");
+      },
+    },
   });
 };

@@ -113,3 +113,5 @@ export const healthView = t.Object({
 });
 
 export const rootView = t.Object({ name: t.String(), version: t.String(), links: t.Record(t.String(), t.String()) });
+
+export const metricsText = t.String({ description: "The text format of Prometheus, version 0.0.4." });

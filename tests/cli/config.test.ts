@@ -147,7 +147,9 @@ describe.concurrent("config example", () => {
     const uncommented = exampleSettings().replace(/^#(?=[A-Z])/gm, "");
     const everything = parseEnv(uncommented) as Record<string, string>;
     expect(
-      Object.keys(everything).map((name) => name.replace(/^(SECRET_KEY|REDIS_URL|SMTP_URL|SMTP_PASSWORD)_FILE$/, "$1")),
+      Object.keys(everything).map((name) =>
+        name.replace(/^(SECRET_KEY|REDIS_URL|SMTP_URL|SMTP_PASSWORD|METRICS_TOKEN)_FILE$/, "$1"),
+      ),
     ).toEqual(settings.map(({ name }) => name));
     const place = { cwd: "/nowhere" };
     expect(loadConfig(everything, place).config).toEqual(loadConfig({}, place).config);
