@@ -17,8 +17,6 @@ type Named<Kind extends Metrics[keyof Metrics]["kind"]> = {
 /** How often it is looked whether timers are late, in milliseconds. */
 const beat = 100;
 
-const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
-
 /** The families of a process, each made when it is first asked for. */
 function createFamilies() {
   const families = new Map<keyof Metrics, Family<Level> | Family<Histogram>>();
@@ -106,9 +104,8 @@ export function createMeter(version: string, worker?: { readonly name: string; r
   const meter: Meter = {
     now: stopwatch,
     request(method, route, status, seconds) {
-      const known = methods.has(method) ? method : "other";
-      requests.of(known, route, String(status)).add();
-      requestTimes.of(known, route).observe(seconds);
+      requests.of(method, route, String(status)).add();
+      requestTimes.of(method, route).observe(seconds);
     },
     signIn: (result) => signIns.of(result).add(),
     refresh: (outcome) => refreshes.of(outcome).add(),

@@ -9,6 +9,7 @@ import { signOutEverywhere } from "../core/sessions.ts";
 import { register } from "../core/users.ts";
 import { credentialsView, userView } from "../core/views.ts";
 import { credentialCookies } from "./cookies.ts";
+import { identify } from "./edge.ts";
 import { clientOf, guards, handlesOf, isRefused, refuseOtherOrigins } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
@@ -20,7 +21,8 @@ export const authRoutes = (core: Core) => {
   const cookies = credentialCookies(core.settings);
 
   /** The credentials the way they were asked for: in the body, or in cookies and then without a secret in the body. */
-  const deliver = (set: Settable, credentials: Credentials, delivery: "body" | "cookie" | undefined) => {
+  const deliver = (request: Request, set: Settable, credentials: Credentials, delivery: "body" | "cookie" = "body") => {
+    identify(request, credentials.standing);
     if (delivery === "cookie") set.headers["set-cookie"] = cookies.set(credentials);
     return credentialsView(credentials, delivery !== "cookie");
   };
@@ -62,7 +64,7 @@ export const authRoutes = (core: Core) => {
         }
         if (delivery === "cookie") refuseOtherOrigins(core, request);
         const by = anonymous(clientOf(request));
-        return deliver(set, await login(core, by, { identifier, password, credential }), delivery);
+        return deliver(request, set, await login(core, by, { identifier, password, credential }), delivery);
       },
       {
         body: schemas.loginBody,
@@ -76,14 +78,14 @@ export const authRoutes = (core: Core) => {
     )
     .post(
       "/login-form",
-      async ({ body, request }) => {
+      async ({ body, request, set }) => {
         const by = anonymous(clientOf(request));
         const credentials = await login(core, by, {
           identifier: body.username,
           password: body.password,
           credential: "tokens",
         });
-        return credentialsView(credentials, true);
+        return deliver(request, set, credentials);
       },
       {
         parse: "urlencoded",
@@ -110,7 +112,7 @@ export const authRoutes = (core: Core) => {
         const byCookie = fromBody === undefined;
         try {
           const credentials = await refresh(core, anonymous(clientOf(request)), token);
-          return deliver(set, credentials, byCookie ? "cookie" : "body");
+          return deliver(request, set, credentials, byCookie ? "cookie" : "body");
         } catch (error) {
           if (byCookie && isRefused(error)) set.headers["set-cookie"] = cookies.clear();
           throw error;

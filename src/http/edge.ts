@@ -8,6 +8,7 @@ import type { Clock, Limiter, Log, Random } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import { type Allowance, addressKey } from "../core/limits.ts";
 import type { Meter } from "../core/meter.ts";
+import { holdsCredential } from "../core/redaction.ts";
 import { decodePercents, readPairs } from "./body.ts";
 import { clientAddress } from "./client-address.ts";
 import { readCookies } from "./cookies.ts";
@@ -22,12 +23,22 @@ export type Visit = {
   readonly ip: string | null;
   /** What is left of each limit that the request has met so far. */
   readonly allowances: Allowance[];
+  /** Whose request it turned out to be. */
+  whose?: { readonly userId: string; readonly sessionId: string };
 };
 
 const visits = new WeakMap<Request, Visit>();
 
 /** Never without an answer: every request that a route gets to see has come through the edge. */
 export const visitOf = (request: Request): Visit => visits.get(request)!;
+
+/** Tells the log who is behind a request, once that is known. */
+export function identify(
+  request: Request,
+  standing: { readonly [who in "user" | "session"]: { readonly id: string } },
+) {
+  visitOf(request).whose = { userId: standing.user.id, sessionId: standing.session.id };
+}
 
 type Surroundings = {
   readonly log: Log;
@@ -47,6 +58,8 @@ type Surroundings = {
 };
 
 const longestPath = 2048;
+/** Any other is a word that somebody made up, and stands in no log. */
+const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
 /** To be used before all else: Elysia gives hooks to the routes that come after them. */
 export function edge({ log, clock, random, meter, limiter, settings }: Surroundings) {
@@ -110,14 +123,17 @@ export function edge({ log, clock, random, meter, limiter, settings }: Surroundi
       }
       response.headers.set("x-request-id", visit.requestId);
       for (const [name, value] of rateFields(visit.allowances)) response.headers.set(name, value);
-      meter.request(request.method, route, response.status, meter.now() - since);
+      const method = methods.has(request.method) ? request.method : "other";
+      meter.request(method, route, response.status, meter.now() - since);
       log.info("request", {
         request_id: visit.requestId,
-        method: request.method,
+        method,
         route,
         status: response.status,
         duration_ms: clock.now().getTime() - arrivedAt.getTime(),
         ip: visit.ip,
+        user_id: visit.whose?.userId,
+        session_id: visit.whose?.sessionId,
       });
       return response;
     };
@@ -152,7 +168,7 @@ function headersOfEveryAnswer({ PUBLIC_URL }: Pick<Config, "PUBLIC_URL">): Recor
 /** The caller's own, where it can stand in a log line as it is. */
 function requestIdOf({ headers }: Request): string | undefined {
   const sent = headers.get("x-request-id");
-  return sent !== null && /^[A-Za-z0-9._-]{1,128}$/.test(sent) ? sent : undefined;
+  return sent !== null && /^[A-Za-z0-9._-]{1,128}$/.test(sent) && !holdsCredential(sent) ? sent : undefined;
 }
 
 /** RFC 6750, section 3: `error` only where a credential came, and was not good. */

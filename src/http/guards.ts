@@ -1,5 +1,5 @@
 import { Elysia } from "elysia";
-import type { Client } from "../core/actors.ts";
+import { type Client, clientFrom } from "../core/actors.ts";
 import type { Core } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import type { OwnPermission } from "../core/permissions.ts";
@@ -7,12 +7,12 @@ import { requirePermission } from "../core/roles.ts";
 import { sameText } from "../core/secrets.ts";
 import { authenticate, type Principal } from "../core/sessions.ts";
 import { credentialCookies, readCookies } from "./cookies.ts";
-import { visitOf } from "./edge.ts";
+import { identify, visitOf } from "./edge.ts";
 
 /** Where a request came from. */
 export function clientOf(request: Request): Client {
   const { ip, requestId } = visitOf(request);
-  return { ip, requestId, userAgent: request.headers.get("user-agent") };
+  return clientFrom({ ip, requestId, userAgent: request.headers.get("user-agent") });
 }
 
 /** Whatever a request carries that could be a handle on a session. */
@@ -102,6 +102,7 @@ export const guards = (core: Core) => {
     try {
       const principal = await principalOf(core, request);
       principals.set(request, principal);
+      identify(request, principal);
       return principal;
     } catch (error) {
       const byCookie = !request.headers.has("authorization");
