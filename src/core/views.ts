@@ -2,6 +2,7 @@ import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
 import type { Account, Session, SigningKey } from "../store/tables.ts";
 import type { Credentials } from "./credentials.ts";
+import type { Check } from "./health.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
 import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
@@ -110,3 +111,5 @@ export const contentsView = ({ table, ...held }: { table: Content; rows: number;
   table: sqlName(table),
   ...held,
 });
+
+export const checkView = ({ name, ok, latency, age }: Check) => ({ name, ok, latency_ms: latency, age_ms: age });
