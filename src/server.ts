@@ -3,6 +3,7 @@ import { isatty } from "node:tty";
 import { version } from "../package.json";
 import { createLog } from "./adapters/log.ts";
 import { createMeter } from "./adapters/meter.ts";
+import { systemRandom } from "./adapters/system.ts";
 import type { Supervisor } from "./adapters/workers.ts";
 import { loadConfig } from "./config.ts";
 import { DomainError } from "./core/errors.ts";
@@ -32,8 +33,21 @@ export async function startServer(starting: Starting): Promise<Serving> {
   const settings = settle(starting);
   const log = createLog(settings, { isTerminal: isatty(1), fd: 1 });
   const metrics = createMeter(version, starting.worker);
-  const core = await openCore({ ...starting, purpose: "serve", log, meter: metrics.meter }).catch((error: unknown) => {
+  const traces =
+    settings.TRACES_URL === undefined
+      ? undefined
+      : (await import("./adapters/traces.ts")).createTraces(metrics.meter, settings, {
+          version,
+          random: systemRandom,
+          log,
+        });
+  const stopWatching = async (): Promise<void> => {
     metrics.stop();
+    await traces?.stop();
+  };
+  const meter = traces?.meter ?? metrics.meter;
+  const core = await openCore({ ...starting, purpose: "serve", log, meter }).catch(async (error: unknown) => {
+    await stopWatching();
     throw error;
   });
   try {
@@ -70,13 +84,13 @@ export async function startServer(starting: Starting): Promise<Serving> {
           leave(core, server.id).catch((error: unknown) => log.error("leaving_failed", {}, error)),
           new Promise<void>((resolve) => core.clock.after(farewell, resolve)),
         ]);
-        metrics.stop();
+        await stopWatching();
         await core.close();
         log.info("stopped");
       },
     };
   } catch (error) {
-    metrics.stop();
+    await stopWatching();
     await core.close();
     throw error;
   }

@@ -103,6 +103,7 @@ export function createMeter(version: string, worker?: { readonly name: string; r
 
   const meter: Meter = {
     now: stopwatch,
+    during: (_, work) => work(),
     request(method, route, status, seconds) {
       requests.of(method, route, String(status)).add();
       requestTimes.of(method, route).observe(seconds);

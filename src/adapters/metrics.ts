@@ -82,7 +82,10 @@ export const workerMetrics = {
     help: "Questions that Redis did not answer in time, or that it was not asked because it was down.",
     labels: ["errand"],
   },
-  authctl_redis_up: { kind: "gauge", help: "Whether Redis is asked (1), or left alone for a while because it failed (0)." },
+  authctl_redis_up: {
+    kind: "gauge",
+    help: "Whether Redis is asked (1), or left alone for a while because it failed (0).",
+  },
   authctl_event_loop_lag_seconds: {
     kind: "histogram",
     help: "How late a timer fired that was due ten times a second: what every request waits besides its own work.",

@@ -28,6 +28,9 @@ export const whole =
     return number >= least && number <= most ? number : unfit(`a whole number from ${least} to ${most}`);
   };
 
+export const ratio: Parser<number> = (value) =>
+  /^(?:0(?:\.\d{1,6})?|1(?:\.0{1,6})?)$/.test(value) ? Number(value) : unfit("a number from 0 to 1, such as 0.1");
+
 export const choice =
   <const T extends string>(...choices: readonly T[]): Parser<T> =>
   (value) =>

@@ -11,8 +11,10 @@ import {
   networks,
   origin,
   origins,
+  page,
   path,
   quota,
+  ratio,
   schemaName,
   secrets,
   shownDatabaseUrl,
@@ -83,6 +85,20 @@ export const table = {
       doc: "The address that METRICS_PORT is on.",
       parse: text,
       fallback: "127.0.0.1",
+    }),
+    TRACES_URL: optional({
+      doc: "Where traces are sent, by OTLP over HTTP as JSON, such as http://collector:4318/v1/traces. Without it none are made.",
+      parse: page,
+    }),
+    TRACES_TOKEN: optional({
+      doc: "What is sent to TRACES_URL as bearer.",
+      parse: bearerText,
+      secret: true,
+    }),
+    TRACES_RATIO: required({
+      doc: "Which part of the requests is traced, from 0 to 1. What a trusted proxy has decided goes before.",
+      parse: ratio,
+      fallback: "1",
     }),
     LOG_LEVEL: required({
       doc: "The least level that is logged.",

@@ -73,10 +73,11 @@ function remembered(core: Core, part: Part): () => Promise<Result> {
   return () => {
     const at = core.clock.now().getTime();
     if (!last || at >= last.until || at < last.at) {
-      const fresh = { at, until: at + part.goodFor, result: examine(core, part, at) };
-      void fresh.result.then(({ ok }) => {
-        if (!ok) fresh.until = at + badFor;
+      const result = examine(core, part, at).then((one) => {
+        if (!one.ok) fresh.until = at + badFor;
+        return one;
       });
+      const fresh = { at, until: at + part.goodFor, result };
       last = fresh;
     }
     return last.result;

@@ -33,6 +33,11 @@ export type Levels = {
 export type Meter = {
   /** Seconds since a moment that means nothing: for differences, which no change of the clock spoils. */
   now(): number;
+  /**
+   * Does the work of one request: what is measured meanwhile belongs to it.
+   * @param traceparent what a caller who may be believed says that it is a part of (W3C Trace Context)
+   */
+  during<T>(traceparent: string | undefined, work: () => Promise<T>): Promise<T>;
   request(method: string, route: string, status: number, seconds: number): void;
   signIn(result: SignInResult): void;
   refresh(outcome: RefreshOutcome): void;
@@ -52,6 +57,7 @@ export type Meter = {
 /** For a process that nobody scrapes. */
 export const noMeter: Meter = {
   now: () => 0,
+  during: (_, work) => work(),
   request: () => {},
   signIn: () => {},
   refresh: () => {},

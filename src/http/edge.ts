@@ -10,7 +10,7 @@ import { type Allowance, addressKey } from "../core/limits.ts";
 import type { Meter } from "../core/meter.ts";
 import { holdsCredential } from "../core/redaction.ts";
 import { decodePercents, readPairs } from "./body.ts";
-import { clientAddress } from "./client-address.ts";
+import { clientAddress, trustedProxies } from "./client-address.ts";
 import { readCookies } from "./cookies.ts";
 import { isCounted, rateFields } from "./limits.ts";
 import { problemOf, statuses } from "./problem.ts";
@@ -93,6 +93,7 @@ export function edge({ log, clock, random, meter, limiter, settings }: Surroundi
   };
 
   const addressOf = clientAddress(settings);
+  const isTrusted = trustedProxies(settings);
 
   return (app: Elysia) => {
     let places: ReturnType<typeof directory> | undefined;
@@ -138,9 +139,16 @@ export function edge({ log, clock, random, meter, limiter, settings }: Surroundi
       return response;
     };
 
+    /** A stranger must not decide which requests are traced, nor put them into a trace of somebody else's. */
+    const traceparentOf = (request: Request): string | undefined => {
+      const sent = request.headers.get("traceparent");
+      const connection = sent === null ? undefined : app.server?.requestIP(request)?.address;
+      return sent !== null && connection !== undefined && isTrusted(connection) ? sent : undefined;
+    };
+
     return app
       .headers(always)
-      .wrap((next, request) => () => answer(request, next))
+      .wrap((next, request) => () => meter.during(traceparentOf(request), () => answer(request, next)))
       .onError(({ error, request, route, set }) => {
         const { status, headers, body } = tell(error, request, route);
         set.status = status;
