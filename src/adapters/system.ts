@@ -14,3 +14,10 @@ export const systemRandom: Random = {
   bytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
   id: (now) => Bun.randomUUIDv7("hex", now),
 };
+
+/** Seconds since some moment, on a clock that nobody sets: for differences. */
+export const stopwatch = (): number => performance.now() / 1000;
+
+/** A time of the stopwatch as Unix time in nanoseconds, written out: no number holds so many digits. */
+export const unixNanoseconds = (seconds: number): string =>
+  String(BigInt(Math.round((performance.timeOrigin + seconds * 1000) * 1000)) * 1000n);

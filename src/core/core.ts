@@ -4,6 +4,7 @@ import type { BanList } from "./bans.ts";
 import type { Hashing } from "./hashing.ts";
 import type { RateName, Taken } from "./limits.ts";
 import type { MailKind } from "./mail.ts";
+import type { Meter } from "./meter.ts";
 import type { ProfileForm } from "./profiles.ts";
 import type { Keyring } from "./secrets.ts";
 import type { KeyCache } from "./signing-keys.ts";
@@ -104,6 +105,7 @@ export type Core = {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly meter: Meter;
   readonly keyring: Keyring;
   readonly hashing: Hashing;
   readonly keyCache: KeyCache;

@@ -7,7 +7,7 @@ import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { type Credentials, secondsUntil, tokenCredentials } from "./credentials.ts";
 import { describeDevice } from "./devices.ts";
-import { fail } from "./errors.ts";
+import { DomainError, fail } from "./errors.ts";
 import { identifierKey } from "./identifiers.ts";
 import { sendsMail } from "./mail.ts";
 import { notify } from "./notices.ts";
@@ -29,7 +29,12 @@ export async function login(
   input: { identifier: string; password: string; credential: CredentialKind },
 ): Promise<Credentials> {
   const user = await findByIdentifier(core, input.identifier);
-  const { right, reserved } = await tryPassword(core, by, { user, identifier: input.identifier }, input.password);
+  const { right, reserved } = await tryPassword(core, by, { user, identifier: input.identifier }, input.password).catch(
+    (error: unknown) => {
+      core.meter.signIn(resultOf(error));
+      throw error;
+    },
+  );
   const refusal = !user ? "unknown-user" : !right ? "wrong-password" : user.disabledAt ? "disabled" : undefined;
   if (!user || refusal) {
     await core.store.write((tx) =>
@@ -39,6 +44,7 @@ export async function login(
         reason: refusal ?? "unknown-user",
       }),
     );
+    core.meter.signIn(refusal ?? "unknown-user");
     return fail("invalid_credentials");
   }
   if (core.settings.REQUIRE_EMAIL_VERIFICATION && user.emailVerifiedAt === null) {
@@ -69,6 +75,7 @@ export async function login(
     const standing: Standing = { session, user: fresh, roles };
     return { standing, token, family, permissions };
   });
+  core.meter.signIn(started ? "succeeded" : "wrong-password");
   if (!started) return fail("invalid_credentials");
 
   const { standing, token, family, permissions } = started;
@@ -95,6 +102,11 @@ async function isNewDevice(core: Core, tx: Tx, by: Actor, user: User): Promise<b
   const { browser, os, kind } = describeDevice(clientOf(by).userAgent);
   return !(await tx.sessions.hasDevice(user.id, { browser, os, clientKind: kind }));
 }
+/** What came of a sign-in that ended before it was known whether the password is right. */
+const resultOf = (error: unknown): "rate-limited" | "overloaded" | "failed" => {
+  if (!(error instanceof DomainError)) return "failed";
+  return error.code === "rate_limited" ? "rate-limited" : error.code === "overloaded" ? "overloaded" : "failed";
+};
 
 async function findByIdentifier(core: Core, identifier: string): Promise<User | undefined> {
   const key = identifierKey(identifier);

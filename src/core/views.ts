@@ -6,6 +6,7 @@ import { markText, type Verified } from "./audit/verification.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Page } from "./cursors.ts";
 import type { BulkDisabled } from "./disabling.ts";
+import type { Check } from "./health.ts";
 import type { Imported } from "./importing.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
 import type { Insight } from "./mail-queue.ts";
@@ -228,3 +229,5 @@ export const contentsView = ({ table, ...held }: { table: Content; rows: number;
   table: sqlName(table),
   ...held,
 });
+
+export const checkView = ({ name, ok, latency, age }: Check) => ({ name, ok, latency_ms: latency, age_ms: age });

@@ -8,6 +8,7 @@ import { strictBody } from "./body.ts";
 import { docs } from "./docs.ts";
 import { edge } from "./edge.ts";
 import { healthRoutes, type Surroundings } from "./health.ts";
+import { metricsRoutes } from "./metrics.ts";
 import { newPasswordRoutes } from "./new-passwords.ts";
 import { pages } from "./pages.ts";
 import { roleRoutes } from "./roles.ts";
@@ -32,6 +33,7 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
     .use(edge(core))
     .use(strictBody(core.settings))
     .use(healthRoutes(about))
+    .use(metricsRoutes(core))
     .use(wellKnownRoutes(core))
     .use(authRoutes(core))
     .use(addressRoutes(core))

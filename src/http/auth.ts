@@ -10,7 +10,7 @@ import { register } from "../core/registration.ts";
 import { signOutEverywhere } from "../core/sessions.ts";
 import { credentialsView } from "../core/views.ts";
 import { credentialCookies } from "./cookies.ts";
-import { visitOf } from "./edge.ts";
+import { identify, visitOf } from "./edge.ts";
 import { clientOf, cookiesAmong, guards, handlesOf, isRefused } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import { refuseForgery } from "./origins.ts";
@@ -24,7 +24,8 @@ export const authRoutes = (core: Core) => {
   const cookies = credentialCookies(core.settings);
 
   /** The credentials the way they were asked for: in the body, or in cookies and then without a secret in the body. */
-  const deliver = (set: Settable, credentials: Credentials, delivery: "body" | "cookie") => {
+  const deliver = (request: Request, set: Settable, credentials: Credentials, delivery: "body" | "cookie") => {
+    identify(request, credentials.standing);
     if (delivery === "cookie") set.headers["set-cookie"] = cookies.set(credentials);
     return credentialsView(credentials, delivery !== "cookie");
   };
@@ -70,7 +71,7 @@ export const authRoutes = (core: Core) => {
         // No cookie counts here, but one is given: to nobody who was brought here by a page of another origin.
         if (delivery === "cookie") await refuseForgery(core, request, []);
         const by = anonymous(clientOf(request));
-        return deliver(set, await login(core, by, { identifier, password, credential }), delivery);
+        return deliver(request, set, await login(core, by, { identifier, password, credential }), delivery);
       },
       {
         body: schemas.loginBody,
@@ -84,14 +85,14 @@ export const authRoutes = (core: Core) => {
     )
     .post(
       "/login-form",
-      async ({ body, request }) => {
+      async ({ body, request, set }) => {
         const by = anonymous(clientOf(request));
         const credentials = await login(core, by, {
           identifier: body.username,
           password: body.password,
           credential: "tokens",
         });
-        return credentialsView(credentials, true);
+        return deliver(request, set, credentials, "body");
       },
       {
         parse: "urlencoded",
@@ -121,7 +122,7 @@ export const authRoutes = (core: Core) => {
         const byCookie = fromBody === undefined;
         try {
           const credentials = await refresh(core, anonymous(clientOf(request)), token);
-          return deliver(set, credentials, byCookie ? "cookie" : "body");
+          return deliver(request, set, credentials, byCookie ? "cookie" : "body");
         } catch (error) {
           if (byCookie && isRefused(error)) set.headers["set-cookie"] = cookies.clear();
           throw error;

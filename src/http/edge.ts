@@ -8,8 +8,10 @@ import type { BanList } from "../core/bans.ts";
 import type { Clock, Limiter, Log, Random } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import { type Allowance, addressKey } from "../core/limits.ts";
+import type { Meter } from "../core/meter.ts";
+import { holdsCredential } from "../core/redaction.ts";
 import { decodePercents, readPairs } from "./body.ts";
-import { clientAddress } from "./client-address.ts";
+import { clientAddress, trustedProxies } from "./client-address.ts";
 import { type Meant, meantPath } from "./compat.ts";
 import { readCookies } from "./cookies.ts";
 import { isCounted, rateFields } from "./limits.ts";
@@ -25,7 +27,9 @@ export type Visit = {
   /** What is left of each limit that the request has met so far. */
   readonly allowances: Allowance[];
   /** How credentials are given where the request does not say: the default of the path that it came by. */
-  readonly delivery: Meant["delivery"];
+  delivery: Meant["delivery"];
+  /** Whose request it turned out to be. */
+  whose?: { readonly userId: string; readonly sessionId: string };
 };
 
 const visits = new WeakMap<Request, Visit>();
@@ -33,10 +37,19 @@ const visits = new WeakMap<Request, Visit>();
 /** Never without an answer: every request that a route gets to see has come through the edge. */
 export const visitOf = (request: Request): Visit => visits.get(request)!;
 
+/** Tells the log who is behind a request, once that is known. */
+export function identify(
+  request: Request,
+  standing: { readonly [who in "user" | "session"]: { readonly id: string } },
+) {
+  visitOf(request).whose = { userId: standing.user.id, sessionId: standing.session.id };
+}
+
 type Surroundings = {
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
+  readonly meter: Meter;
   readonly limiter?: Limiter | undefined;
   readonly bans?: BanList;
   readonly settings: Pick<
@@ -53,9 +66,11 @@ type Surroundings = {
 };
 
 const longestPath = 2048;
+/** Any other is a word that somebody made up, and stands in no log. */
+const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
 /** To be used before all else: Elysia gives hooks to the routes that come after them. */
-export function edge({ log, clock, random, limiter, bans, settings }: Surroundings) {
+export function edge({ log, clock, random, meter, limiter, bans, settings }: Surroundings) {
   const always = headersOfEveryAnswer(settings);
   const cookieNames = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_REFRESH_NAME, settings.COOKIE_SESSION_NAME];
 
@@ -81,18 +96,21 @@ export function edge({ log, clock, random, limiter, bans, settings }: Surroundin
     if (ip !== null && bans && (await bans.has(ip))) fail("banned");
     if (!limiter || ip === null || !isCounted(request.url)) return;
     const { allowed, ...allowance } = await limiter.take("requests", addressKey(ip));
+    meter.limit("requests", allowed);
     if (!allowed) fail("rate_limited", { allowance, retryAfter: allowance.resetsIn });
     allowances.push(allowance);
   };
 
   const addressOf = clientAddress(settings);
   const shared = sharing(settings);
+  const isTrusted = trustedProxies(settings);
 
   return (app: Elysia) => {
     let places: ReturnType<typeof directory> | undefined;
 
     const answer = async (request: Request, next: (request: Request) => unknown): Promise<Response> => {
       const arrivedAt = clock.now();
+      const since = meter.now();
       const connection = app.server?.requestIP(request)?.address;
       const visit: Visit = {
         requestId: requestIdOf(request) ?? random.id(arrivedAt),
@@ -113,7 +131,8 @@ export function edge({ log, clock, random, limiter, bans, settings }: Surroundin
           const admitted = places.admit(request);
           ({ route } = admitted);
           const { request: meant, delivery } = admitted;
-          visits.set(meant, { ...visit, delivery });
+          visit.delivery = delivery;
+          visits.set(meant, visit);
           const given = await next(meant);
           if (!(given instanceof Response)) throw new TypeError("The app gave no response");
           response = given;
@@ -125,20 +144,31 @@ export function edge({ log, clock, random, limiter, bans, settings }: Surroundin
       response.headers.set("x-request-id", visit.requestId);
       for (const [name, value] of rateFields(visit.allowances)) response.headers.set(name, value);
       for (const [name, value] of shared.fieldsFor(request)) response.headers.set(name, value);
+      const method = methods.has(request.method) ? request.method : "other";
+      meter.request(method, route, response.status, meter.now() - since);
       log.info("request", {
         request_id: visit.requestId,
-        method: request.method,
+        method,
         route,
         status: response.status,
         duration_ms: clock.now().getTime() - arrivedAt.getTime(),
         ip: visit.ip,
+        user_id: visit.whose?.userId,
+        session_id: visit.whose?.sessionId,
       });
       return response;
     };
 
+    /** A stranger must not decide which requests are traced, nor put them into a trace of somebody else's. */
+    const traceparentOf = (request: Request): string | undefined => {
+      const sent = request.headers.get("traceparent");
+      const connection = sent === null ? undefined : app.server?.requestIP(request)?.address;
+      return sent !== null && connection !== undefined && isTrusted(connection) ? sent : undefined;
+    };
+
     return app
       .headers(always)
-      .wrap((next, request) => () => answer(request, next))
+      .wrap((next, request) => () => meter.during(traceparentOf(request), () => answer(request, next)))
       .onError(({ error, request, route, set }) => {
         const { status, headers, body } = tell(error, request, route);
         set.status = status;
@@ -166,7 +196,7 @@ function headersOfEveryAnswer({ PUBLIC_URL }: Pick<Config, "PUBLIC_URL">): Recor
 /** The caller's own, where it can stand in a log line as it is. */
 function requestIdOf({ headers }: Request): string | undefined {
   const sent = headers.get("x-request-id");
-  return sent !== null && /^[A-Za-z0-9._-]{1,128}$/.test(sent) ? sent : undefined;
+  return sent !== null && /^[A-Za-z0-9._-]{1,128}$/.test(sent) && !holdsCredential(sent) ? sent : undefined;
 }
 
 /** RFC 6750, section 3: `error` only where a credential came, and was not good. */

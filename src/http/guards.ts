@@ -1,19 +1,20 @@
 import { Elysia } from "elysia";
-import type { Client } from "../core/actors.ts";
+import { type Client, clientFrom } from "../core/actors.ts";
 import type { Core } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import type { OwnPermission } from "../core/permissions.ts";
 import { requirePermission } from "../core/roles.ts";
+import { sameText } from "../core/secrets.ts";
 import { authenticate, type Principal } from "../core/sessions.ts";
 import { credentialCookies, readCookies } from "./cookies.ts";
-import { visitOf } from "./edge.ts";
+import { identify, visitOf } from "./edge.ts";
 import { permissionDetail } from "./openapi.ts";
 import { refuseForgery } from "./origins.ts";
 
 /** Where a request came from. */
 export function clientOf(request: Request): Client {
   const { ip, requestId } = visitOf(request);
-  return { ip, requestId, userAgent: request.headers.get("user-agent") };
+  return clientFrom({ ip, requestId, userAgent: request.headers.get("user-agent") });
 }
 
 /** Whatever a request carries that could be a handle on a session. */
@@ -69,11 +70,18 @@ export const isRefused = (error: unknown): boolean =>
   error instanceof DomainError &&
   ["unauthenticated", "session_hijack_suspected", "refresh_token_reused"].includes(error.code);
 
+/** Whether a request carries METRICS_TOKEN: so that no person's session stands in the settings of a monitor. */
+export function isScraper(core: Core, request: Request): boolean {
+  const { METRICS_TOKEN } = core.settings;
+  const { bearer } = handlesOf(core, request);
+  return METRICS_TOKEN !== undefined && bearer !== undefined && sameText(bearer, METRICS_TOKEN);
+}
+
 const principals = new WeakMap<Request, Principal>();
 
 /**
- * What a route may ask for: `signedIn: true` gives it a `principal`, `permission: "users:read"` one who may do that;
- * otherwise the request never reaches it. Who is not let in hears that before anything is said of the body.
+ * What a route may ask for: `signedIn: true` gives it a `principal`, `permission: "users:read"` one who may do that,
+ * `scraper: true` lets in who may read the metrics; otherwise the request never reaches it. Who is not let in hears that before anything is said of the body.
  */
 export const guards = (core: Core) => {
   const cookies = credentialCookies(core.settings);
@@ -82,6 +90,7 @@ export const guards = (core: Core) => {
     try {
       const principal = await principalOf(core, request);
       principals.set(request, principal);
+      identify(request, principal);
       return principal;
     } catch (error) {
       const byCookie = !request.headers.has("authorization");
@@ -100,5 +109,11 @@ export const guards = (core: Core) => {
       transform: async ({ request, set }) => await requirePermission(core, (await admit(request, set)).by, name),
       resolve,
     }),
+    scraper: {
+      transform: async ({ request, set }) => {
+        if (isScraper(core, request)) return;
+        await requirePermission(core, (await admit(request, set)).by, "metrics:read");
+      },
+    },
   });
 };

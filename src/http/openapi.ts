@@ -19,6 +19,8 @@ type Description = {
   readonly details?: string;
   /** What is answered when all goes well, by status; null where there is no body. */
   readonly ok: Readonly<Record<number, TSchema | null>>;
+  /** Of that answer; JSON where nothing is said. */
+  readonly type?: "text/plain";
   /** Failures of this route. Those of every body, query and credential need not be named. */
   readonly errors?: readonly Code[];
 };
@@ -36,7 +38,10 @@ export function describe(
     responses: Object.fromEntries(
       Object.entries(about.ok).map(([status, schema]) => [
         status,
-        { description: phrases[status] ?? "Done", ...(schema && { content: { "application/json": { schema } } }) },
+        {
+          description: phrases[status] ?? "Done",
+          ...(schema && { content: { [about.type ?? "application/json"]: { schema } } }),
+        },
       ]),
     ),
     "x-error-codes": about.errors ?? [],

@@ -238,7 +238,16 @@ export const jwksView = t.Object({ keys: t.Array(t.Record(t.String(), t.String()
 
 export const healthView = t.Object({
   status: t.Union([t.Literal("ok"), t.Literal("unavailable"), t.Literal("draining")]),
-  checks: t.Array(t.Object({ name: t.String(), ok: t.Boolean() })),
+  checks: t.Array(
+    t.Object({
+      name: t.String(),
+      ok: t.Boolean(),
+      latency_ms: t.Integer({ description: "How long it took to find out." }),
+      age_ms: t.Integer({ description: "How long ago that was: asking often does not look more often." }),
+    }),
+  ),
 });
 
 export const rootView = t.Object({ name: t.String(), version: t.String(), links: t.Record(t.String(), t.String()) });
+
+export const metricsText = t.String({ description: "The text format of Prometheus, version 0.0.4." });

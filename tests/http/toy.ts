@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { Elysia, t } from "elysia";
 import type { Fields, Log } from "../../src/core/core.ts";
 import { fail } from "../../src/core/errors.ts";
+import { noMeter } from "../../src/core/meter.ts";
 import { strictBody } from "../../src/http/body.ts";
 import { docs } from "../../src/http/docs.ts";
 import { edge, visitOf } from "../../src/http/edge.ts";
@@ -40,7 +41,7 @@ export function toy(changed: { PUBLIC_URL?: string; COMPAT_PATHS?: boolean } = {
     handler: { standardHostname: false },
     serve: { development: false, maxRequestBodySize: 16 * 1024 * 1024 },
   })
-    .use(edge({ log, clock, random, settings: { ...settings, ...changed } }))
+    .use(edge({ log, clock, random, meter: noMeter, settings: { ...settings, ...changed } }))
     .use(strictBody(settings))
     .use(docs({ version: "1.2.3", settings }))
     .use(answers)
