@@ -151,8 +151,8 @@ describe("a server", () => {
     async () => {
       server = await startServer({ SECRET_KEY });
       await besides(server, (core) => queueTests(core, "ada@example.com"));
-      await until("it is printed", () => server.errors().includes("└─"), patience);
-      expect(server.errors()).toContain("│ To: ada@example.com\n│ Subject: A test of authctl\n");
+      await until("it is printed", () => server.printed().includes("└─"), patience);
+      expect(server.printed()).toContain("│ To: ada@example.com\n│ Subject: A test of authctl\n");
       await until("it is written down", async () => (await states())["sent"] === 1, patience);
       const printed = server.log.filter(({ event }) => event === "mail_printed");
       expect(printed).toMatchObject([{ kind: "test" }]);

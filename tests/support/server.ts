@@ -23,6 +23,8 @@ export type TestServer = HttpClient & {
   readonly log: readonly LogLine[];
   /** Everything on standard error but the mails, which a development server prints there. */
   readonly errors: () => string;
+  /** The mails that stand there. */
+  readonly printed: () => string;
   /** SIGKILL: gone at once, with whatever it was doing. */
   kill(): Promise<void>;
   /** SIGTERM: finishes what it has begun. Answers the exit code. */
@@ -69,6 +71,7 @@ export async function startServer(changed: Environment = {}): Promise<TestServer
     env,
     log,
     errors: () => errors.join("").replace(printedMails, ""),
+    printed: () => errors.join("").match(printedMails)?.join("") ?? "",
     kill: async () => void (await end("SIGKILL")),
     stop: () => end("SIGTERM"),
     restart: async (more) => {
