@@ -310,7 +310,7 @@ describe("whoever follows the trail", () => {
     await note("c");
     expect(await next()).toEqual(["c"]);
     await Promise.all(["d", "e"].map(note));
-    expect((await next()).toSorted()).toEqual(["d", "e"]);
+    expect(new Set(await next())).toEqual(new Set(["d", "e"]));
     end.abort();
     expect(await next()).toEqual([]);
   });

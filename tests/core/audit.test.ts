@@ -67,7 +67,9 @@ describe("what nobody has touched", () => {
     for (const e of await core.store.auditEvents.chain(10, 0)) {
       const { id, at, action, actorKind, actor, userId, sessionId, requestId, reason, personalDigest } = e;
       const particulars = JSON.parse(e.particulars ?? "null") as object | null;
-      const sorted = particulars && Object.fromEntries(Object.entries(particulars).toSorted());
+      const sorted =
+        particulars &&
+        Object.fromEntries(Object.entries(particulars).toSorted(([one], [other]) => (one < other ? -1 : 1)));
       const said = ["authctl audit entry 1", id, at.getTime(), action, actorKind, actor, userId, sessionId, requestId];
       hash = sha256(`${hash}|${e.seq}|${sha256(JSON.stringify([...said, reason, sorted, personalDigest]))}`);
       expect(e.hash).toBe(hash);
@@ -221,7 +223,10 @@ describe("behind the server's back", () => {
     expect(parseMark(markText(kept))).toEqual(kept);
     expect(await verifyAudit(core, { mark: kept })).toMatchObject({ found: 0 });
     await rawSql(core, "DELETE FROM audit_events WHERE seq = 6");
-    await rawSql(core, `UPDATE audit_heads SET seq = 5, hash = '${head?.["hash"]}', mac = '${head?.["mac"]}'`);
+    await rawSql(
+      core,
+      `UPDATE audit_heads SET seq = 5, hash = '${String(head?.["hash"])}', mac = '${String(head?.["mac"])}'`,
+    );
     expect(await findingsOf(core)).toEqual([]);
     const shorter = "the chain is shorter than it was when this place was noted";
     expect((await verifyAudit(core, { mark: kept })).findings).toEqual([{ id: null, seq: 6, problem: shorter }]);

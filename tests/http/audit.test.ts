@@ -25,7 +25,9 @@ async function newAdmin(): Promise<Tokens> {
   return tokens;
 }
 const ask = async (query: Readonly<Record<string, string>> = {}) => {
-  const answer = await server.get<Page>(`${path}?${new URLSearchParams(query)}`, { bearer: admin.access_token });
+  const answer = await server.get<Page>(`${path}?${new URLSearchParams(query).toString()}`, {
+    bearer: admin.access_token,
+  });
   expect(answer.status, answer.text).toBe(200);
   return answer.body;
 };

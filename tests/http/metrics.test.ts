@@ -182,7 +182,8 @@ describe("what is counted", () => {
     const more = await added(() => server.get("/api/v1/users/me", { bearer }));
     expect(more("authctl_database_duration_seconds_count", { kind: "read" })).toBeGreaterThanOrEqual(1);
     const written = await added(() => signUp(server));
-    expect(written("authctl_database_duration_seconds_count", { kind: "write" })).toBe(1);
+    // What follows from it is written soon after: the mail on its way, and the chain of the audit trail.
+    expect(written("authctl_database_duration_seconds_count", { kind: "write" })).toBeGreaterThanOrEqual(1);
     // An address that is taken is no trouble of the database, though its transaction was taken back.
     const { email } = await signUp(server);
     const refused = await added(() => post("register", { email, password: goodPassword }));
