@@ -5,6 +5,7 @@
 import type { Core } from "./core.ts";
 import { sessionOfHandle } from "./login.ts";
 import { mintSecret, sign, verify } from "./secrets.ts";
+import { isAlive } from "./standings.ts";
 
 /** A token for whoever holds these handles, good for their session. */
 export async function mintCsrfToken(core: Core, handles: readonly string[]): Promise<string> {
@@ -14,11 +15,15 @@ export async function mintCsrfToken(core: Core, handles: readonly string[]): Pro
 }
 
 /**
- * Whether a request that carries these handles may have been made by somebody else's page: it is of a session, and
- * the token was not given to whoever held that.
+ * Whether a request that carries these handles may have been made by somebody else's page: it is of a session that
+ * is alive, and the token was not given to whoever held that.
  */
 export async function mayBeForged(core: Core, token: string | null, handles: readonly string[]): Promise<boolean> {
-  const sessions = await sessionsOf(core, handles);
+  const sessions: string[] = [];
+  for (const id of await sessionsOf(core, handles)) {
+    const standing = await core.store.sessions.standing(id);
+    if (standing && isAlive(standing.session, standing.user, core.clock.now())) sessions.push(id);
+  }
   const [, nonce, signature] = /^([\w-]{22})\.([\w-]{43})$/.exec(token ?? "") ?? [];
   return !sessions.every(
     (session) => nonce && signature && verify(core.keyring, "csrf", `${nonce}|${session}`, signature),

@@ -109,7 +109,7 @@ describe("every sign-in and failure", () => {
 const silent = new RegExp(
   [
     "^(auditHeads|tries|servers|jobs)\\.",
-    "\\.(by[A-Z]\\w*|standing|ofUser|rolesOf|heldBy|names|current|countActive)$",
+    "\\.(by[A-Z]\\w*|standing|ofUser|rolesOf|heldBy|names|current|countActive|oldest)$",
     "\\.(claim|claimRole|touch|advance|countRetry|purge|retireExpired)$",
   ].join("|"),
 );

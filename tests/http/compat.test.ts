@@ -68,8 +68,6 @@ describe("/auth", () => {
     expect(jar.names).toEqual([]);
   });
 
-  const ownPage = { "sec-fetch-site": "same-origin" };
-
   test.each([
     ["/auth", "/api/v1/auth"],
     ["/api/v1/auth", "/auth"],
@@ -84,7 +82,7 @@ describe("/auth", () => {
     expect((await server.post(`${there}/logout`, undefined, { jar })).status).toBe(204);
     expect(jar.names).toEqual([]);
     for (const path of [`${here}/refresh`, `${there}/refresh`])
-      expectProblem(await server.post(path, undefined, { headers: { cookie, ...ownPage } }), 401, "unauthenticated");
+      expectProblem(await server.post(path, undefined, { headers: { cookie } }), 401, "unauthenticated");
   });
 
   test("sends the refresh cookie once, to the routes that take it, and to no other", async () => {

@@ -79,7 +79,8 @@ function complaints(request: HostileRequest, answer: Awaited<ReturnType<typeof s
   const schema = answering(request).answers.get(status);
   if (schema === undefined) return [...found, `${status} is not in the document`];
   if (schema === null) return text === "" ? found : [...found, `${status} with a body`];
-  return [...found, ...misfits(schema, JSON.parse(text))];
+  const isJson = /json/.test(headers.get("content-type") ?? "");
+  return [...found, ...misfits(schema, isJson ? JSON.parse(text) : text)];
 }
 
 function complaintsOfProblem(
