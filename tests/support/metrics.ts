@@ -1,7 +1,7 @@
 /** Reads the text format of Prometheus as strictly as `promtool check metrics` does, and more so. */
 import type { Answer, HttpClient } from "./client.ts";
 
-export const metricsToken = "scrape-0123456789abcdef";
+export const metricsToken = "scrape-0123456789abcdef-Of-A-Monitor";
 
 export type Sample = {
   readonly name: string;
