@@ -149,6 +149,7 @@ const signInResults: Record<SignInResult, true> = {
   "unknown-user": true,
   "wrong-password": true,
   disabled: true,
+  unverified: true,
   "rate-limited": true,
   overloaded: true,
   failed: true,

@@ -52,6 +52,7 @@ export async function login(
       await giveBack(tx, reserved);
       await record(core, tx, by, { action: "login.failed", userId: user.id, reason: "unverified" });
     });
+    core.meter.signIn("unverified");
     return fail("email_not_verified");
   }
   const rehashed = isCurrentHash(core, user) ? undefined : await hashPassword(core, user.id, input.password);

@@ -8,6 +8,7 @@ export type SignInResult =
   | "unknown-user"
   | "wrong-password"
   | "disabled"
+  | "unverified"
   | "rate-limited"
   | "overloaded"
   | "failed";
