@@ -1,10 +1,14 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock, Random } from "../core/core.ts";
+
+/** What a timer does belongs to nobody's request, whoever has set it: so no trace holds what is done after its end. */
+const outside = AsyncLocalStorage.snapshot();
 
 /** The only place that asks the machine for the time. */
 export const systemClock: Clock = {
   now: () => new Date(),
   after: (milliseconds, then) => {
-    const timer = setTimeout(then, milliseconds);
+    const timer = setTimeout(() => outside(then), milliseconds);
     return () => clearTimeout(timer);
   },
 };
