@@ -1,5 +1,6 @@
 import { formatDuration, parseDuration } from "../src/config/durations.ts";
 import { fail, type InputError } from "../src/core/errors.ts";
+import { parseInstant } from "../src/core/instants.ts";
 import { didYouMean } from "./nearest.ts";
 
 export type ArgumentType = "text" | "number" | "duration" | "time" | "choice" | "toggle";
@@ -217,15 +218,8 @@ function listed(words: readonly string[]): string {
 
 function parseTime(word: string, now: Date): Date | undefined {
   const [, sign, length] = /^([+-])(.+)$/.exec(word) ?? [];
-  if (sign && length) {
-    const away = parseDuration(length);
-    return away === undefined ? undefined : valid(new Date(now.getTime() + (sign === "-" ? -away : away)));
-  }
-  const [, day] = /^(\d{4}-\d\d-\d\d)[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/.exec(word) ?? [];
-  // `Date` takes the 30th of February for the 2nd of March.
-  return day && valid(new Date(day))?.toISOString().startsWith(day) ? valid(new Date(word.toUpperCase())) : undefined;
-}
-
-function valid(date: Date): Date | undefined {
-  return Number.isNaN(date.getTime()) ? undefined : date;
+  const away = sign && length ? parseDuration(length) : undefined;
+  if (away === undefined) return parseInstant(word);
+  const time = new Date(now.getTime() + (sign === "-" ? -away : away));
+  return Number.isNaN(time.getTime()) ? undefined : time;
 }

@@ -24,18 +24,20 @@ export const commands: Tree = {
   admin: { summary: "who administers: seed, list, grant, revoke", load: () => import("./admin.ts") },
   user: {
     summary:
-      "the people: list, get, create, update, disable, enable, delete, restore, set-password, send-reset, verify-email, role, import, export",
+      "the people: list, get, create, update, disable, enable, delete, restore, set-password, send-reset, verify-email, timeline, role, import, export",
     load: () => import("./users.ts"),
   },
   role: {
     summary: "what roles permit: list, get, create, update, delete, permission",
     load: () => import("./roles.ts"),
   },
-  session: { summary: "who is signed in: list, get, revoke", load: () => import("./sessions.ts") },
+  session: { summary: "who is signed in: list, get, explain, revoke", load: () => import("./sessions.ts") },
   token: { summary: "what was issued: purge, inspect, stats", load: () => import("./tokens.ts") },
   key: { summary: "signing keys: list, rotate", load: () => import("./keys.ts") },
+  audit: { summary: "what was done: list, tail, export, verify, purge", load: () => import("./audit.ts") },
   check: { summary: "why, or why not: authz", load: () => import("./check.ts") },
   mail: { summary: "what users are written: queue, flush, preview, test", load: () => import("./mail.ts") },
+  ban: { summary: "whose requests are refused: add, list, remove", load: () => import("./bans.ts") },
   config: { summary: "the settings: check, show, explain, example", load: () => import("./config.ts") },
   version: { summary: "show the version", load: () => import("./version.ts") },
   help: { summary: "show help of a command", load: async (tree) => (await import("./help.ts")).helpOn(tree) },

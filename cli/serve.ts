@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { version } from "../package.json";
+import type { FromWorker, ToWorker } from "../src/adapters/workers.ts";
 import { loadConfig } from "../src/config.ts";
 import { DomainError, fail } from "../src/core/errors.ts";
 import { type Opening, openCore, type Place, settle } from "../src/open.ts";
@@ -7,6 +8,7 @@ import { command } from "./command.ts";
 import type { Desk } from "./desk.ts";
 import { choice, number, text } from "./options.ts";
 import { supervise, type Worker } from "./supervisor.ts";
+import { createSwitchboard } from "./switchboard.ts";
 
 export default command({
   description:
@@ -31,7 +33,9 @@ export default command({
       ...(workers !== undefined && { WORKERS: String(workers) }),
     };
     const place: Place = { ...desk.place, env };
-    const start = settle(place).WORKERS === 1 ? serveAlone : serveTogether;
+    const { WORKERS, METRICS_HOST, METRICS_PORT } = settle(place);
+    if (METRICS_PORT && (await isTaken(METRICS_HOST, METRICS_PORT))) failTaken(METRICS_HOST, METRICS_PORT);
+    const start = WORKERS === 1 ? serveAlone : serveTogether;
     for (const { name, message } of loadConfig(env, place).notices) desk.warn(`${name} ${message}`);
     return await start(desk, { ...place, ...(migrate !== undefined && { migrate }) });
   },
@@ -67,19 +71,24 @@ async function serveTogether(desk: Desk, place: Start): Promise<number> {
     ...(place.envFile !== undefined && { AUTHCTL_ENV_FILE: resolve(place.cwd, place.envFile) }),
   };
   let listening = 0;
-  const start = (): Worker => {
+  const switchboard = createSwitchboard();
+  const start = (number: number): Worker => {
     const child = Bun.spawn([process.execPath, "--no-env-file", join(import.meta.dir, "../src/server.ts")], {
       cwd: place.cwd,
-      env,
+      env: { ...env, AUTHCTL_WORKER: String(number) },
       stdin: "ignore",
       stdout: "inherit",
       stderr: "inherit",
       // Its end tells a worker that its supervisor is gone, even after a `kill -9`.
-      ipc: () => {
+      ipc: (message: FromWorker) => {
+        switchboard.hear(line, message);
+        if (message !== "listening") return;
         listening += 1;
         if (listening === WORKERS) announce(desk, place, urlOf(HOST, PORT), made);
       },
     });
+    const line = (message: ToWorker): void => child.send(message);
+    void child.exited.then(() => switchboard.leave(line));
     return { exited: child.exited, stop: () => child.kill("SIGTERM") };
   };
   return await supervise({
@@ -100,17 +109,21 @@ async function refuseTaken(place: Place): Promise<void> {
   const { HOST, PORT } = settle(place);
   if (PORT === 0)
     fail("config_invalid", { errors: [{ path: "PORT", message: "must not be 0 where workers share it." }] });
+  if (await isTaken(HOST, PORT)) failTaken(HOST, PORT);
+}
+
+async function isTaken(host: string, port: number): Promise<boolean> {
   try {
-    const other = await Bun.connect({ hostname: reachable(HOST), port: PORT, socket: { data: () => {} } });
+    const other = await Bun.connect({ hostname: reachable(host), port, socket: { data: () => {} } });
     other.end();
+    return true;
   } catch {
-    return;
+    return false;
   }
-  failTaken(HOST, PORT);
 }
 
 function failTaken(host: string, port: number): never {
-  const detail = `Port ${port} of ${host} is taken. Stop the other program, or choose another port with --port.`;
+  const detail = `Port ${port} of ${host} is taken. Stop the other program, or choose another port.`;
   fail("address_in_use", { detail });
 }
 

@@ -1,10 +1,11 @@
 import type { Actor } from "../src/core/actors.ts";
+import { explainSession } from "../src/core/audit/explanation.ts";
 import type { Core } from "../src/core/core.ts";
 import { DomainError, fail, type InputError } from "../src/core/errors.ts";
 import { countSessions, getSession, pagesOfSessions, revokeSessions, signOutEverywhere } from "../src/core/sessions.ts";
 import { isAlive } from "../src/core/standings.ts";
 import { findUser } from "../src/core/users.ts";
-import { ownedSessionView } from "../src/core/views.ts";
+import { explanationView, ownedSessionView } from "../src/core/views.ts";
 import type { SessionFilter } from "../src/store/sessions.ts";
 import type { Session } from "../src/store/tables.ts";
 import { counted } from "./arguments.ts";
@@ -68,6 +69,20 @@ const get = command({
   },
 });
 
+const explain = command({
+  description: "Say in one sentence why a session is alive or dead, since when, and by whom.",
+  effect: "read",
+  args: {
+    id: positional("ID", "the session; also one that is gone, as long as the audit trail knows it", { required: true }),
+  },
+  async run({ id }, desk) {
+    await desk.withCore(async (core) => {
+      const explained = explanationView(await explainSession(core, id));
+      await desk.print(desk.json ? explained : explained.why);
+    });
+  },
+});
+
 const revoke = command({
   description: "End sessions. What they hold is refused from the next request on.",
   effect: "destructive",
@@ -102,7 +117,7 @@ const revoke = command({
   },
 });
 
-export default group({ description: "Who is signed in.", verbs: { list, get, revoke } });
+export default group({ description: "Who is signed in.", verbs: { list, get, explain, revoke } });
 
 /** Nothing is never everything: an empty list of ids (`… | authctl session revoke -`) must not sign out the world. */
 function checkChoice(ids: readonly string[], all: boolean, { user, ip, olderThan }: Filters): void {

@@ -10,7 +10,8 @@ export type Worker = {
 
 type Supervision = {
   readonly workers: number;
-  readonly start: () => Worker;
+  /** Is told which of the workers it starts, counted from 1: whoever takes its place has the same number. */
+  readonly start: (number: number) => Worker;
   /** Aborted when the server is asked to stop. */
   readonly stop: AbortSignal;
   readonly warn: (message: string) => void;
@@ -33,16 +34,20 @@ const mostDeaths = 5;
  */
 export async function supervise(supervision: Supervision): Promise<number> {
   const over = new AbortController();
-  const codes = Array.from({ length: supervision.workers }, () => keepAlive(supervision, over));
+  const codes = Array.from({ length: supervision.workers }, (_, at) => keepAlive(at + 1, supervision, over));
   return (await Promise.all(codes)).find((code) => code !== 0) ?? 0;
 }
 
-async function keepAlive({ start, stop, warn, now, sleep }: Supervision, gaveUp: AbortController): Promise<number> {
+async function keepAlive(
+  number: number,
+  { start, stop, warn, now, sleep }: Supervision,
+  gaveUp: AbortController,
+): Promise<number> {
   const end = AbortSignal.any([stop, gaveUp.signal]);
   let pause = shortestPause;
   for (let deaths = 0; !end.aborted; ) {
     const startedAt = now().getTime();
-    const worker = start();
+    const worker = start(number);
     end.addEventListener("abort", worker.stop, { once: true });
     const code = await worker.exited;
     end.removeEventListener("abort", worker.stop);

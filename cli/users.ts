@@ -15,6 +15,7 @@ import {
 } from "../src/core/users.ts";
 import { userView } from "../src/core/views.ts";
 import { counted, either } from "./arguments.ts";
+import { timeline } from "./audit.ts";
 import { command, group } from "./command.ts";
 import { listDeleted, restore } from "./deleted-users.ts";
 import type { Desk } from "./desk.ts";
@@ -258,6 +259,7 @@ export default group({
     "set-password": password,
     "send-reset": sendReset,
     "verify-email": verifyEmail,
+    timeline,
     role,
     import: importCommand,
     export: exportCommand,

@@ -9,6 +9,7 @@ import type { Command, Group } from "../cli/command.ts";
 import { exitCodes, interruptedBy } from "../cli/exit.ts";
 import { helpText } from "../cli/help-text.ts";
 import { commands } from "../cli/run.ts";
+import { databaseMetrics, type Metric, workerMetrics } from "../src/adapters/metrics.ts";
 import { settings } from "../src/config.ts";
 import { type Code, catalogue } from "../src/core/errors.ts";
 import { createApp } from "../src/http/app.ts";
@@ -121,6 +122,28 @@ function httpPage(document: { paths: Record<string, Record<string, Operation>> }
   ].join("\n\n");
 }
 
+function metricsPage(): string {
+  const rows = (metrics: Readonly<Record<string, Metric>>) =>
+    Object.entries(metrics).map(([name, { kind, labels = [], help }]) => [
+      code(name),
+      kind,
+      labels.map(code).join(" "),
+      help,
+    ]);
+  const head = ["metric", "kind", "labels", "meaning"];
+  return [
+    generated,
+    "# Metrics",
+    "What `/metrics` tells in the text format of Prometheus. [Observability](observability.md) says how to read it from there, and what to watch.",
+    "## Of each worker",
+    "Every one of these also has the label `worker`: the number of the process, which one that takes the place of another has again. No label holds anything that was sent, nor an address or an id.",
+    table(head, rows(workerMetrics)),
+    "## Of the database",
+    "The same from every server, so that one needs the `max` over them, not the sum. Read at most every 15 seconds, and more seldom where that takes long; left out while the database does not answer.",
+    table(head, rows(databaseMetrics)),
+  ].join("\n\n");
+}
+
 /** Every generated page, by its file. */
 export async function pages(openapi: {
   paths: Record<string, Record<string, Operation>>;
@@ -130,6 +153,7 @@ export async function pages(openapi: {
     "docs/errors.md": errorsPage(),
     "docs/cli.md": await cliPage(),
     "docs/http.md": httpPage(openapi),
+    "docs/metrics.md": metricsPage(),
   };
   return Object.fromEntries(Object.entries(all).map(([file, text]) => [file, `${text}\n`]));
 }

@@ -5,12 +5,15 @@ import { agreeingClock } from "./adapters/agreeing-clock.ts";
 import { createLog } from "./adapters/log.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { type Config, loadConfig } from "./config.ts";
+import { withSealing } from "./core/audit/sealing.ts";
+import { createBanList } from "./core/bans.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
 import { seedFirstAdmin } from "./core/first-admin.ts";
 import { forgetting } from "./core/forgetting.ts";
 import { createHashing } from "./core/hashing.ts";
 import { quotaOf } from "./core/limits.ts";
+import { type Meter, noMeter } from "./core/meter.ts";
 import type { ProfileForm } from "./core/profiles.ts";
 import { createKeyring } from "./core/secrets.ts";
 import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
@@ -19,7 +22,7 @@ import { openMail } from "./open/mail.ts";
 import { databaseFile, readySecrets } from "./open/secrets.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
 import { openSqlite } from "./store/dialects/sqlite.ts";
-import { createStore, type Store } from "./store/store.ts";
+import { createStore, type Store, type Watch } from "./store/store.ts";
 
 export type Place = {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -39,6 +42,7 @@ export type Opening = Place & {
   readonly machineClock?: Clock;
   readonly random?: Random;
   readonly log?: Log;
+  readonly meter?: Meter;
 };
 
 /** What the store needs of the catalogue of failures. `source` is where the database's address was written. */
@@ -139,17 +143,19 @@ export async function openCore(opening: Opening): Promise<Core> {
     const log = opening.log ?? createLog(config, { isTerminal: false, fd: 2 });
     const own = opening.machineClock ?? systemClock;
     const clock = opening.clock ?? (await agreedClock(own, database, log, closing));
-    const aids = await openAids(config, opening.purpose, { clock, log });
+    const meter = opening.meter ?? noMeter;
+    const aids = await openAids(config, opening.purpose, { clock, log, meter });
     closing.push(aids.close);
     const mail = openMail(config, opening.cwd);
     closing.push(mail.close);
-    const store = createStore(database);
-    const core: Core = {
+    const store = createStore(database, metering(meter));
+    const opened: Core = {
       settings: config,
       store: aids.sessionCache ? forgetting(store, aids.sessionCache, { clock, log }) : store,
       clock,
       random: opening.random ?? systemRandom,
       log,
+      meter,
       keyring: createKeyring(materials),
       hashing: createHashing(
         {
@@ -160,16 +166,24 @@ export async function openCore(opening: Opening): Promise<Core> {
           maxWait: 2_000,
         },
         clock,
+        meter,
       ),
       keyCache: {},
       profileForm,
       limiter: aids.limiter,
+      bans: createBanList(store.bans, { clock, log }),
       sessionCache: aids.sessionCache,
       pingRedis: aids.pingRedis,
       mailer: mail.mailer,
       mailTemplates: mail.mailTemplates,
       close,
     };
+    const core = withSealing(opened, opening.purpose === "serve");
+    meter.watch(() => ({
+      hashesRunning: core.hashing.running,
+      hashesWaiting: core.hashing.waiting,
+      connections: store.connections(),
+    }));
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
     await currentKeys(core);
@@ -217,6 +231,15 @@ export async function openTarget(
   }
 }
 
+/** A transaction that an act has taken back by a failure of its own is no failure of the database. */
+const metering = (meter: Meter): Watch => ({
+  now: () => meter.now(),
+  over(kind, since, failure) {
+    const meant = failure instanceof DomainError && !["unavailable", "database_busy"].includes(failure.code);
+    meter.database(kind, meter.now() - since, failure !== undefined && !meant);
+  },
+});
+
 /** The clock of the database where it has one of its own: so that servers agree, whatever their machines say. */
 async function agreedClock(own: Clock, database: Dialect, log: Log, closing: Array<() => void>): Promise<Clock> {
   const { now } = database;
@@ -229,7 +252,11 @@ async function agreedClock(own: Clock, database: Dialect, log: Log, closing: Arr
 type Aids = Pick<Core, "limiter" | "sessionCache" | "pingRedis"> & { readonly close: () => void };
 
 /** What helps, and is done without where it fails. Loaded where it is wanted: a command counts no requests. */
-async function openAids(config: Config, purpose: Opening["purpose"], world: { clock: Clock; log: Log }): Promise<Aids> {
+async function openAids(
+  config: Config,
+  purpose: Opening["purpose"],
+  world: { clock: Clock; log: Log; meter: Meter },
+): Promise<Aids> {
   const redis = config.REDIS_URL && (await (await import("./adapters/redis.ts")).connectRedis(config.REDIS_URL, world));
   const counts = purpose === "serve" && config.RATE_LIMITS;
   const limiter = counts

@@ -2,12 +2,16 @@ import { hostname } from "node:os";
 import { isatty } from "node:tty";
 import { version } from "../package.json";
 import { createLog } from "./adapters/log.ts";
+import { createMeter } from "./adapters/meter.ts";
+import { systemRandom } from "./adapters/system.ts";
+import type { Supervisor } from "./adapters/workers.ts";
 import { loadConfig } from "./config.ts";
 import { DomainError } from "./core/errors.ts";
 import { healthOf, leave } from "./core/health.ts";
 import { ringing, startPostman } from "./core/postman.ts";
 import { createApp } from "./http/app.ts";
 import { createDrain } from "./http/draining.ts";
+import { metricsApp } from "./http/metrics.ts";
 import { type Opening, openCore, settle } from "./open.ts";
 
 export type Serving = {
@@ -20,19 +24,37 @@ export type Serving = {
 /** How long a stopping server waits for a database that does not answer, in milliseconds. */
 const farewell = 2_000;
 
-type Starting = Omit<Opening, "purpose" | "log"> & {
-  /** Lets several processes listen on one port; the system spreads the connections. */
-  readonly reusePort?: boolean;
+type Starting = Omit<Opening, "purpose" | "log" | "meter"> & {
+  /** Which of several workers this is: they listen on the same ports, and the system spreads the connections. */
+  readonly worker?: { readonly name: string; readonly supervisor: Supervisor };
 };
 
 /** From settings to a listening server. The only place that listens. */
 export async function startServer(starting: Starting): Promise<Serving> {
   const settings = settle(starting);
   const log = createLog(settings, { isTerminal: isatty(1), fd: 1 });
-  const opened = await openCore({ ...starting, purpose: "serve", log });
+  const metrics = createMeter(version, starting.worker);
+  const traces =
+    settings.TRACES_URL === undefined
+      ? undefined
+      : (await import("./adapters/traces.ts")).createTraces(metrics.meter, settings, {
+          version,
+          random: systemRandom,
+          log,
+        });
+  const stopWatching = async (): Promise<void> => {
+    metrics.stop();
+    await traces?.stop();
+  };
+  const meter = traces?.meter ?? metrics.meter;
+  const opened = await openCore({ ...starting, purpose: "serve", log, meter }).catch(async (error: unknown) => {
+    await stopWatching();
+    throw error;
+  });
   const postman = opened.mailer && startPostman(opened);
   const core = postman ? { ...opened, store: ringing(opened.store, postman.ring) } : opened;
   try {
+    const reusePort = starting.worker !== undefined;
     const startedAt = core.clock.now();
     const server = { id: core.random.id(startedAt), host: hostname(), version, startedAt };
     const drain = createDrain(core.clock);
@@ -44,9 +66,11 @@ export async function startServer(starting: Starting): Promise<Serving> {
       version,
       health,
       isDraining: drain.isDraining,
-      reusePort: starting.reusePort ?? false,
+      reusePort,
     }).wrap(drain.around);
     app.listen({ hostname: settings.HOST, port: settings.PORT });
+    const monitors = settings.METRICS_PORT === undefined ? undefined : metricsApp(core, { reusePort });
+    monitors?.listen({ hostname: settings.METRICS_HOST, port: settings.METRICS_PORT! });
     const url = `http://${settings.HOST.includes(":") ? `[${settings.HOST}]` : settings.HOST}:${app.server?.port}`;
     log.info("listening", { url, version, workers: settings.WORKERS });
     if (!postman) log.warn("mail_not_configured");
@@ -60,16 +84,19 @@ export async function startServer(starting: Starting): Promise<Serving> {
         await app.stop();
         cutOff();
         await postman?.stop();
+        await monitors?.stop(true);
         await Promise.race([
           leave(core, server.id).catch((error: unknown) => log.error("leaving_failed", {}, error)),
           new Promise<void>((resolve) => core.clock.after(farewell, resolve)),
         ]);
+        await stopWatching();
         await core.close();
         log.info("stopped");
       },
     };
   } catch (error) {
     await postman?.stop();
+    await stopWatching();
     await core.close();
     throw error;
   }
@@ -79,17 +106,24 @@ export async function startServer(starting: Starting): Promise<Serving> {
 if (import.meta.main) {
   const envFile = process.env.AUTHCTL_ENV_FILE;
   const place = { env: process.env, cwd: process.cwd(), ...(envFile && { envFile }) };
-  const serving = await startServer({ ...place, reusePort: true }).catch((error: unknown) => {
-    const { config } = loadConfig(process.env, place);
-    const failure = error instanceof DomainError ? { code: error.code, detail: error.detail } : {};
-    createLog(config, { isTerminal: isatty(1), fd: 1 }).error("start_failed", failure, error);
-    process.exit(1);
-  });
+  const name = process.env.AUTHCTL_WORKER;
+  const supervisor: Supervisor = {
+    send: (message) => void process.send?.(message),
+    onMessage: (hear) => void process.on("message", hear),
+  };
+  const serving = await startServer({ ...place, ...(name !== undefined && { worker: { name, supervisor } }) }).catch(
+    (error: unknown) => {
+      const { config } = loadConfig(process.env, place);
+      const failure = error instanceof DomainError ? { code: error.code, detail: error.detail } : {};
+      createLog(config, { isTerminal: isatty(1), fd: 1 }).error("start_failed", failure, error);
+      process.exit(1);
+    },
+  );
   let stopping: Promise<void> | undefined;
   const stop = (): void => void (stopping ??= serving.stop().then(() => process.exit(0)));
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
   // The supervisor is gone: nobody is left who would stop this worker.
   process.once("disconnect", stop);
-  process.send?.("listening");
+  supervisor.send("listening");
 }

@@ -5,6 +5,7 @@ import { exampleSettings } from "../cli/config-example.ts";
 import { commands } from "../cli/run.ts";
 import { currentPages } from "../docs/generate.ts";
 import { settings } from "../src/config.ts";
+import { actions } from "../src/core/audit.ts";
 import { catalogue } from "../src/core/errors.ts";
 import { sampleFacts } from "../src/core/letters.ts";
 import { ownPermissions } from "../src/core/permissions.ts";
@@ -79,6 +80,12 @@ describe("the documentation says what the code says", () => {
     expect(rows.filter(([, , ours = ""]) => !names.includes(ours))).toEqual([]);
     const variables = new Set(["001", "002"].flatMap((seed) => Object.keys(settingsOf(seed as "001"))));
     expect([...variables].filter((one) => !rows.some(([, theirs]) => theirs === one))).toEqual([]);
+  });
+
+  test("every action of the audit trail is in its page, with its words", () => {
+    for (const [action, words] of Object.entries(actions)) {
+      expect(read("docs/audit.md")).toContain(`| \`${action}\` | ${words} |\n`);
+    }
   });
 
   test("every code of the catalogue is in the page of errors, and every code has a sentence", () => {

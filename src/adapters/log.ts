@@ -19,7 +19,7 @@ export function createLog(
       errorKey: "cause",
       serializers: { cause: causeView },
     },
-    pretty ? { write: (line: string) => void destination.write(sentence(line)) } : destination,
+    { write: (line: string) => void destination.write(visible(pretty ? sentence(line) : line)) },
   );
   const write =
     (level: "debug" | "info" | "warn" | "error") =>
@@ -33,6 +33,13 @@ export function createLog(
   };
 }
 
+/** What ends a line or begins an escape sequence for some readers, though JSON lets it stand as it is. */
+const invisible = /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g;
+
+/** Whatever a field holds, it is one line, and nothing that a terminal obeys (rule IO-4). */
+const visible = (line: string): string =>
+  line.replace(invisible, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
 /**
  * A driver's message may hold the values of a query, so of an error only its kind, its code and the places
  * that it came through are told (rule IO-3).
@@ -40,7 +47,9 @@ export function createLog(
 function causeView(cause: unknown): object {
   if (!(cause instanceof Error)) return { name: typeof cause };
   const code = "code" in cause && typeof cause.code === "string" ? cause.code : undefined;
-  const frames = (cause.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  // A message of several lines could pass for places.
+  const trace = (cause.stack ?? "").replace(cause.message, () => "");
+  const frames = trace.split("\n").filter((line) => /^\s+at /.test(line));
   const origin = cause.cause === undefined ? undefined : causeView(cause.cause);
   return { name: cause.name, code, stack: frames.slice(0, 12).map((line) => line.trim()), origin };
 }

@@ -2,6 +2,7 @@
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { Config } from "../config.ts";
 import type { Clock, Log } from "../core/core.ts";
+import type { Meter } from "../core/meter.ts";
 import { type Asking, createCircuit, Unanswered } from "./circuit.ts";
 
 type Client = Redis | Cluster;
@@ -35,7 +36,7 @@ const startPatience = 1_000;
 /** Connects, and goes on whether Redis answers or not: it connects again by itself whenever it is gone. */
 export async function connectRedis(
   target: NonNullable<Config["REDIS_URL"]>,
-  { clock, log }: { clock: Clock; log: Log },
+  { clock, log, meter }: { clock: Clock; log: Log; meter?: Meter },
 ): Promise<RedisConnection> {
   const client = clientOf(target);
   let closing = false;
@@ -43,8 +44,16 @@ export async function connectRedis(
     clock,
     tolerance: 3,
     pause: 1_000,
-    onDown: (why) => closing || log.warn("redis_unavailable", { why }),
-    onBack: () => closing || log.info("redis_back"),
+    onDown: (why) => {
+      if (closing) return;
+      meter?.redisReachable(false);
+      log.warn("redis_unavailable", { why });
+    },
+    onBack: () => {
+      if (closing) return;
+      meter?.redisReachable(true);
+      log.info("redis_back");
+    },
   });
 
   const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
@@ -65,8 +74,19 @@ export async function connectRedis(
   const stopWaiting = clock.after(startPatience, settle);
   await settled;
   stopWaiting();
+  meter?.redisReachable(client.status === "ready");
 
-  const ask: RedisConnection["ask"] = (errand, question) => circuit.ask(() => question(client), errands[errand]);
+  const ask: RedisConnection["ask"] = async (errand, question) => {
+    const since = meter?.now() ?? 0;
+    let failed = true;
+    try {
+      const answer = await circuit.ask(() => question(client), errands[errand]);
+      failed = false;
+      return answer;
+    } finally {
+      meter?.redis(errand, meter.now() - since, failed);
+    }
+  };
   return {
     client,
     ask,

@@ -1,10 +1,14 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock, Random } from "../core/core.ts";
+
+/** What a timer does belongs to nobody's request, whoever has set it: so no trace holds what is done after its end. */
+const outside = AsyncLocalStorage.snapshot();
 
 /** The only place that asks the machine for the time. */
 export const systemClock: Clock = {
   now: () => new Date(),
   after: (milliseconds, then) => {
-    const timer = setTimeout(then, milliseconds);
+    const timer = setTimeout(() => outside(then), milliseconds);
     return () => clearTimeout(timer);
   },
 };
@@ -14,3 +18,10 @@ export const systemRandom: Random = {
   bytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
   id: (now) => Bun.randomUUIDv7("hex", now),
 };
+
+/** Seconds since some moment, on a clock that nobody sets: for differences. */
+export const stopwatch = (): number => performance.now() / 1000;
+
+/** A time of the stopwatch as Unix time in nanoseconds, written out: no number holds so many digits. */
+export const unixNanoseconds = (seconds: number): string =>
+  String(BigInt(Math.round((performance.timeOrigin + seconds * 1000) * 1000)) * 1000n);

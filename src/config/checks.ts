@@ -28,6 +28,9 @@ export function contradictions(config: Config): Problem[] {
   if (config.REQUIRE_EMAIL_VERIFICATION && config.NODE_ENV === "production" && !config.SMTP_URL) {
     say("REQUIRE_EMAIL_VERIFICATION", "needs a mail server: set SMTP_URL, or nobody could ever sign in.");
   }
+  if (config.METRICS_PORT !== undefined && config.METRICS_PORT === config.PORT) {
+    say("METRICS_PORT", "must not be the same as PORT.");
+  }
   const names = [config.COOKIE_ACCESS_NAME, config.COOKIE_REFRESH_NAME, config.COOKIE_SESSION_NAME];
   if (config.DB_BACKEND && config.DB_BACKEND !== config.DATABASE_URL?.dialect) {
     say("DB_BACKEND", `is ${config.DB_BACKEND}, and DATABASE_URL names another kind of database: correct one of them.`);

@@ -15,12 +15,21 @@ export const text: Parser<string> = (value) => value;
 
 export const path: Parser<string> = (value) => value;
 
+/** What can be sent as a bearer credential (RFC 6750, section 2.1), and is too long to be guessed. */
+export const bearerText: Parser<string> = (value) =>
+  /^[A-Za-z0-9._~+/-]{16,512}=*$/.test(value)
+    ? value
+    : unfit("at least 16 letters, digits or . _ ~ + / -; make one with `openssl rand -hex 32`");
+
 export const whole =
   (least: number, most: number): Parser<number> =>
   (value) => {
     const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
     return number >= least && number <= most ? number : unfit(`a whole number from ${least} to ${most}`);
   };
+
+export const ratio: Parser<number> = (value) =>
+  /^(?:0(?:\.\d{1,6})?|1(?:\.0{1,6})?)$/.test(value) ? Number(value) : unfit("a number from 0 to 1, such as 0.1");
 
 export const choice =
   <const T extends string>(...choices: readonly T[]): Parser<T> =>
@@ -113,6 +122,12 @@ export const page: Parser<string> = (value) => {
   const fits = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !value.includes("#");
   return fits ? url.href : unfit("an http or https address without a fragment, such as https://app.example.com/reset");
 };
+
+/** A `Contact` of security.txt (RFC 9116, section 2.5.3). */
+export const contact: Parser<string> = (value) =>
+  /^mailto:[^\s@<>]+@[^\s@<>]+$/.test(value) || (/^https:\/\/\S+$/.test(value) && URL.canParse(value))
+    ? value
+    : unfit("mailto: with an address, or an https address");
 
 /** A language tag of BCP 47, in its usual spelling. */
 export const locale: Parser<string> = (value) => {

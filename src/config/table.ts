@@ -4,7 +4,9 @@ import { accounts, firstAdmin, mail } from "./accounts.ts";
 import { algorithm, asItIs, days, debug, minutes, sqlitePath } from "./aliases.ts";
 import { formatDuration } from "./durations.ts";
 import {
+  bearerText,
   choice,
+  contact,
   cookieDomain,
   cookieName,
   databaseUrl,
@@ -12,8 +14,10 @@ import {
   networks,
   origin,
   origins,
+  page,
   path,
   quota,
+  ratio,
   schemaName,
   secrets,
   shownDatabaseUrl,
@@ -77,6 +81,34 @@ export const table = {
       doc: "Whether clients of the FastAPI templates are answered as they are: `/auth/…` and `/users/me` with cookies, `/token` and `/redoc`, and any path with a slash at its end.",
       parse: toggle,
       fallback: "false",
+    }),
+    METRICS_TOKEN: optional({
+      doc: "What a monitor sends as bearer to read `/metrics`, at least 16 characters; without it the permission `metrics:read` is needed.",
+      parse: bearerText,
+      secret: true,
+    }),
+    METRICS_PORT: optional({
+      doc: "A port of its own for `/metrics`, besides the one of PORT. There METRICS_TOKEN alone opens, and without one it is open to whoever reaches it.",
+      parse: whole(1, 65_535),
+    }),
+    METRICS_HOST: required({
+      doc: "The address that METRICS_PORT is on.",
+      parse: text,
+      fallback: "127.0.0.1",
+    }),
+    TRACES_URL: optional({
+      doc: "Where traces are sent, by OTLP over HTTP as JSON, such as http://collector:4318/v1/traces. Without it none are made.",
+      parse: page,
+    }),
+    TRACES_TOKEN: optional({
+      doc: "What is sent to TRACES_URL as bearer.",
+      parse: bearerText,
+      secret: true,
+    }),
+    TRACES_RATIO: required({
+      doc: "Which part of the requests is traced, from 0 to 1. What a trusted proxy has decided goes before.",
+      parse: ratio,
+      fallback: "1",
     }),
     LOG_LEVEL: required({
       doc: "The least level that is logged.",
@@ -304,11 +336,21 @@ export const table = {
       fallbackDoc: "__Host-session (session where COOKIE_SECURE is off or COOKIE_DOMAIN is set)",
     }),
     ALLOWED_ORIGINS: required({
-      doc: "Origins of other hosts whose pages may send requests with our cookies, separated by commas, or as a JSON array.",
+      doc: "Origins of other hosts whose pages may send requests with our cookies and read the answers, separated by commas, or as a JSON array.",
       parse: origins,
       fallback: "",
       fallbackDoc: "none",
       aliases: { BACKEND_CORS_ORIGINS: asItIs },
+    }),
+    CHANGE_PASSWORD_PAGE: required({
+      doc: "The page that `/.well-known/change-password` leads password managers to.",
+      parse: page,
+      fallback: (chosen) => String(chosen["RESET_PASSWORD_PAGE"]),
+      fallbackDoc: "RESET_PASSWORD_PAGE",
+    }),
+    SECURITY_CONTACT: optional({
+      doc: "Whom to tell of a weakness, for `/.well-known/security.txt` (RFC 9116): `mailto:security@example.com` or an https address.",
+      parse: contact,
     }),
   },
 } as const;

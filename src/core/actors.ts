@@ -1,4 +1,5 @@
 import type { Session } from "../store/tables.ts";
+import { withoutCredentials } from "./redaction.ts";
 
 /** Where a request came from, as the door saw it. */
 export type Client = {
@@ -6,6 +7,12 @@ export type Client = {
   readonly userAgent: string | null;
   readonly requestId: string | null;
 };
+
+/** A client by what it says of itself, which is stored and shown: but for a credential that stands in it. */
+export const clientFrom = ({ userAgent, ...connection }: Client): Client => ({
+  ...connection,
+  userAgent: userAgent && withoutCredentials(userAgent),
+});
 
 /**
  * Who acts. Every act is given one, so that the audit trail always knows who it was.

@@ -1,8 +1,10 @@
 import type { Config } from "../config.ts";
 import type { Store } from "../store/store.ts";
+import type { BanList } from "./bans.ts";
 import type { Hashing } from "./hashing.ts";
 import type { RateName, Taken } from "./limits.ts";
 import type { MailKind } from "./mail.ts";
+import type { Meter } from "./meter.ts";
 import type { ProfileForm } from "./profiles.ts";
 import type { Keyring } from "./secrets.ts";
 import type { KeyCache } from "./signing-keys.ts";
@@ -103,6 +105,7 @@ export type Core = {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly meter: Meter;
   readonly keyring: Keyring;
   readonly hashing: Hashing;
   readonly keyCache: KeyCache;
@@ -110,6 +113,7 @@ export type Core = {
   readonly profileForm: ProfileForm | undefined;
   /** None where nothing is limited. */
   readonly limiter: Limiter | undefined;
+  readonly bans: BanList;
   /** None where there is no Redis. */
   readonly sessionCache: SessionCache | undefined;
   /** Fails where Redis does not answer. None where there is none. */

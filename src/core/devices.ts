@@ -38,6 +38,10 @@ export function describeDevice(userAgent: string | null): Device {
   return device;
 }
 
+/** Whether a person's browser sent this: they all call themselves Mozilla, and programs have no reason to. */
+export const isBrowser = (userAgent: string | null): boolean =>
+  userAgent !== null && /^(?:Mozilla|Opera)\//.test(userAgent);
+
 /** Names of bowser's own; an unknown browser's "name" is a piece of the header, whatever that holds. */
 const browserNames: ReadonlySet<string | undefined> = new Set(Object.values(bowser.BROWSER_MAP));
 const osNames: ReadonlySet<string | undefined> = new Set(Object.values(bowser.OS_MAP));

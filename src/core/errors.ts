@@ -86,6 +86,11 @@ export const catalogue = {
     title: "The one-time token is not valid",
     detail: "It is unknown, was used before, has expired, or a newer one has taken its place. Ask for a new mail.",
   },
+  banned: {
+    kind: "forbidden",
+    title: "Requests from this address are refused",
+    detail: "Ask an operator to lift the ban: `authctl ban list` shows it.",
+  },
   csrf_rejected: {
     kind: "forbidden",
     title: "The request came from another origin",
@@ -220,6 +225,12 @@ export const catalogue = {
     kind: "finding",
     title: "The migrations are not those that were applied",
     detail: "Put the files back as they were, or use the version of authctl that migrated the database.",
+  },
+  audit_broken: {
+    kind: "finding",
+    title: "The audit trail is not as it was written",
+    detail:
+      "Somebody has written to the database behind the server's back. Keep it as it is, and find out who could; see docs/audit.md.",
   },
   schema_outdated: {
     kind: "misconfigured",

@@ -51,8 +51,10 @@ const changes: Changes = {
     purge: "nobody",
   },
   signingKeys: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retireExpired: "nobody" },
-  auditEvents: { insert: "nobody", forget: "nobody" },
+  auditEvents: { insert: "nobody", seal: "nobody", removeThrough: "nobody", erase: "nobody" },
+  auditHeads: { claim: "nobody", put: "nobody" },
   tries: { reserve: "nobody", giveBack: "nobody", forget: "nobody", purge: "nobody" },
+  bans: { put: "nobody", remove: "nobody", removeExpired: "nobody" },
   jobs: { recordSuccess: "nobody" },
   servers: { beat: "nobody", remove: "nobody", purge: "nobody" },
   // Filled and cleared before anybody is signed in there.

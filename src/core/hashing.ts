@@ -4,6 +4,7 @@
  */
 import type { Clock } from "./core.ts";
 import { DomainError, fail } from "./errors.ts";
+import { type Meter, noMeter } from "./meter.ts";
 import { fitsPasswordBytes, maxPasswordBytes, normalizePassword } from "./password-policy.ts";
 import { argon2Cost, readHash, type StoredHash } from "./stored-hashes.ts";
 
@@ -34,9 +35,9 @@ export type Hashing = {
   readonly running: number;
 };
 
-export function createHashing(options: HashingOptions, clock: Clock): Hashing {
+export function createHashing(options: HashingOptions, clock: Clock, meter: Meter = noMeter): Hashing {
   const { memoryCost, timeCost } = options;
-  const turns = createTurns({ maxWait: 2000, ...options }, clock);
+  const turns = createTurns({ maxWait: 2000, ...options }, clock, meter);
   const compute = (text: string, signal?: AbortSignal) =>
     turns.take(() => Bun.password.hash(text, { algorithm: "argon2id", memoryCost, timeCost }), signal);
   let dummy: Promise<string> | undefined;
@@ -88,7 +89,7 @@ async function fitsEither(hash: StoredHash, normal: string, typed: string): Prom
 }
 
 /** A fair semaphore: first come, first served; a slot is free only while nobody waits. */
-function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, clock: Clock) {
+function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, clock: Clock, meter: Meter) {
   const waiting = new Set<() => void>();
   let running = 0;
   /** How long one turn takes, in milliseconds: a moving mean over about the last eight. */
@@ -105,7 +106,10 @@ function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, 
       running++;
       return;
     }
-    if (waiting.size >= queue) fail("overloaded", overloaded());
+    if (waiting.size >= queue) {
+      meter.hashRefused("queue-full");
+      fail("overloaded", overloaded());
+    }
     const turn = Promise.withResolvers<void>();
     const giveUp = (reason: unknown) => {
       leaveQueue();
@@ -116,7 +120,10 @@ function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, 
       turn.resolve();
     };
     const onAbort = () => giveUp(signal?.reason);
-    const stopTimer = clock.after(maxWait, () => giveUp(new DomainError("overloaded", overloaded())));
+    const stopTimer = clock.after(maxWait, () => {
+      meter.hashRefused("too-late");
+      giveUp(new DomainError("overloaded", overloaded()));
+    });
     const leaveQueue = () => {
       waiting.delete(begin);
       stopTimer();
@@ -136,12 +143,16 @@ function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, 
 
   return {
     async take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+      const came = meter.now();
       await enter(signal);
       const began = clock.now().getTime();
+      const begun = meter.now();
+      meter.hashWaited(begun - came);
       try {
         return await work();
       } finally {
         typical += (Math.max(0, clock.now().getTime() - began) - typical) / 8;
+        meter.hashed(meter.now() - begun);
         leave();
       }
     },

@@ -1,46 +1,97 @@
 import type { Server } from "../store/servers.ts";
 import type { Core } from "./core.ts";
+import { fail } from "./errors.ts";
 import { currentKeys } from "./signing-keys.ts";
 
-export type Check = { readonly name: "database" | "signing_key" | "redis"; readonly ok: boolean };
+/** Times are in milliseconds. */
+export type Check = {
+  readonly name: "database" | "schema" | "signing_key" | "redis";
+  readonly ok: boolean;
+  /** How long it took. */
+  readonly latency: number;
+  /** How long ago it began. */
+  readonly age: number;
+};
 export type Health = { readonly ok: boolean; readonly checks: readonly Check[] };
 
-/** Anybody may ask, so that an answer is good for a second: asking often costs no more writes. */
-const goodFor = 1_000;
+type Part = {
+  readonly name: Check["name"];
+  /** For how long it need not be proven again, in milliseconds: anybody may ask, and asking often must cost nothing. */
+  readonly goodFor: number;
+  /** Whether the server works without it. */
+  readonly isDispensable?: boolean;
+  readonly prove: () => Promise<unknown>;
+};
 
-/** Parts that the server works without. */
-const dispensable: ReadonlySet<Check["name"]> = new Set(["redis"]);
+/** What is wrong may be mended at any moment. */
+const badFor = 1_000;
 
-/** Whether this server can do its work: proven by a write, and by a key to sign with. */
+function partsOf(core: Core, server: Omit<Server, "seenAt">): Part[] {
+  const { store, pingRedis } = core;
+  return [
+    {
+      name: "database",
+      goodFor: 1_000,
+      prove: () => store.write((tx) => tx.servers.beat({ ...server, seenAt: core.clock.now() })),
+    },
+    // Asked on a connection of its own; and whoever migrates does not do so every second.
+    { name: "schema", goodFor: 30_000, prove: () => requireSchema(core) },
+    { name: "signing_key", goodFor: 1_000, prove: () => currentKeys(core) },
+    ...(pingRedis ? [{ name: "redis", goodFor: 1_000, isDispensable: true, prove: pingRedis } as const] : []),
+  ];
+}
+
+/** Fails where the tables are no longer those of this version, or of one that only adds to it. */
+async function requireSchema({ store }: Core): Promise<void> {
+  const migrations = await store.migrations.status();
+  if (!migrations.every(({ state }) => state === "applied" || state === "ahead")) fail("schema_outdated");
+}
+
+/** Whether this server can do its work: proven by a write, its tables, and a key to sign with. */
 export function healthOf(core: Core, server: Omit<Server, "seenAt">): () => Promise<Health> {
-  let last: { at: number; health: Promise<Health> } | undefined;
-  return () => {
-    const now = core.clock.now().getTime();
-    if (!last || now - last.at >= goodFor || now < last.at) last = { at: now, health: examine(core, server) };
-    return last.health;
+  const now = () => core.clock.now().getTime();
+  const parts = partsOf(core, server).map((part) => ({ part, check: remembered(core, part) }));
+  return async () => {
+    const results = await Promise.all(parts.map(async ({ part, check }) => ({ part, result: await check() })));
+    return {
+      ok: results.every(({ part, result }) => result.ok || part.isDispensable),
+      checks: results.map(({ part: { name }, result: { ok, latency, at } }) => ({
+        name,
+        ok,
+        latency,
+        age: Math.max(0, now() - at),
+      })),
+    };
   };
 }
 
-async function examine(core: Core, server: Omit<Server, "seenAt">): Promise<Health> {
-  const checks = await Promise.all([
-    passes(
-      core,
-      "database",
-      core.store.write((tx) => tx.servers.beat({ ...server, seenAt: core.clock.now() })),
-    ),
-    passes(core, "signing_key", currentKeys(core)),
-    ...(core.pingRedis ? [passes(core, "redis", core.pingRedis())] : []),
-  ]);
-  return { ok: checks.every(({ name, ok }) => ok || dispensable.has(name)), checks };
+type Result = { readonly at: number; readonly ok: boolean; readonly latency: number };
+
+/** One examination for all who ask at the same time, and for those who ask a little later. */
+function remembered(core: Core, part: Part): () => Promise<Result> {
+  let last: { until: number; at: number; result: Promise<Result> } | undefined;
+  return () => {
+    const at = core.clock.now().getTime();
+    if (!last || at >= last.until || at < last.at) {
+      const result = examine(core, part, at).then((one) => {
+        if (!one.ok) fresh.until = at + badFor;
+        return one;
+      });
+      const fresh = { at, until: at + part.goodFor, result };
+      last = fresh;
+    }
+    return last.result;
+  };
 }
 
-async function passes(core: Core, name: Check["name"], proof: Promise<unknown>): Promise<Check> {
+async function examine(core: Core, { name, prove }: Part, at: number): Promise<Result> {
+  const result = (ok: boolean): Result => ({ at, ok, latency: Math.max(0, core.clock.now().getTime() - at) });
   try {
-    await proof;
-    return { name, ok: true };
+    await prove();
+    return result(true);
   } catch (error) {
     core.log.error("health_check_failed", { check: name }, error);
-    return { name, ok: false };
+    return result(false);
   }
 }
 

@@ -54,19 +54,25 @@ export type Taken = Allowance & { readonly allowed: boolean };
  * countless addresses are one; an IPv4 address that is written as an IPv6 one is the IPv4 address.
  */
 export function addressKey(ip: string): string {
-  const [bare = ""] = ip.split("%");
-  if (!isIPv6(bare)) return ip;
-  const groups = groupsOf(bare);
-  const isMapped = groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff;
-  if (isMapped) return [groups[6]! >> 8, groups[6]! & 255, groups[7]! >> 8, groups[7]! & 255].join(".");
-  return `${groups
+  const plain = plainAddress(ip);
+  if (!isIPv6(plain)) return plain;
+  return `${groupsOf(plain)
     .slice(0, 4)
     .map((group) => group.toString(16))
     .join(":")}::/64`;
 }
 
+/** An IPv6 address that stands for an IPv4 one (RFC 4291, section 2.5.5.2) is that one. */
+export function plainAddress(ip: string): string {
+  const [bare = ""] = ip.split("%");
+  if (!isIPv6(bare)) return ip;
+  const groups = groupsOf(bare);
+  const isMapped = groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff;
+  return isMapped ? [groups[6]! >> 8, groups[6]! & 255, groups[7]! >> 8, groups[7]! & 255].join(".") : bare;
+}
+
 /** The eight groups of an IPv6 address in any of its spellings (RFC 4291, section 2.2). */
-function groupsOf(address: string): number[] {
+export function groupsOf(address: string): number[] {
   const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(address);
   const plain = dotted
     ? `${dotted[1]}${hex(Number(dotted[2]), Number(dotted[3]))}:${hex(Number(dotted[4]), Number(dotted[5]))}`

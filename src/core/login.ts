@@ -7,7 +7,7 @@ import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { type Credentials, secondsUntil, tokenCredentials } from "./credentials.ts";
 import { describeDevice } from "./devices.ts";
-import { fail } from "./errors.ts";
+import { DomainError, fail } from "./errors.ts";
 import { identifierKey } from "./identifiers.ts";
 import { sendsMail } from "./mail.ts";
 import { notify } from "./notices.ts";
@@ -29,7 +29,12 @@ export async function login(
   input: { identifier: string; password: string; credential: CredentialKind },
 ): Promise<Credentials> {
   const user = await findByIdentifier(core, input.identifier);
-  const { right, reserved } = await tryPassword(core, by, { user, identifier: input.identifier }, input.password);
+  const { right, reserved } = await tryPassword(core, by, { user, identifier: input.identifier }, input.password).catch(
+    (error: unknown) => {
+      core.meter.signIn(resultOf(error));
+      throw error;
+    },
+  );
   const refusal = !user ? "unknown-user" : !right ? "wrong-password" : user.disabledAt ? "disabled" : undefined;
   if (!user || refusal) {
     await core.store.write((tx) =>
@@ -39,6 +44,7 @@ export async function login(
         reason: refusal ?? "unknown-user",
       }),
     );
+    core.meter.signIn(refusal ?? "unknown-user");
     return fail("invalid_credentials");
   }
   if (core.settings.REQUIRE_EMAIL_VERIFICATION && user.emailVerifiedAt === null) {
@@ -46,6 +52,7 @@ export async function login(
       await giveBack(tx, reserved);
       await record(core, tx, by, { action: "login.failed", userId: user.id, reason: "unverified" });
     });
+    core.meter.signIn("unverified");
     return fail("email_not_verified");
   }
   const rehashed = isCurrentHash(core, user) ? undefined : await hashPassword(core, user.id, input.password);
@@ -55,7 +62,10 @@ export async function login(
     // The password was right a moment ago; it must still be the one that the user has now.
     const change = { lastLoginAt: now, ...(rehashed && { passwordHash: rehashed }) };
     const epoch = user.passwordHash === null ? undefined : await tx.users.noteLogin(user.id, user.passwordHash, change);
-    if (epoch === undefined) return undefined;
+    if (epoch === undefined) {
+      await record(core, tx, by, { action: "login.failed", userId: user.id, reason: "changed-meanwhile" });
+      return undefined;
+    }
     const fresh = { ...user, ...change, epoch };
     if (await isNewDevice(core, tx, by, user)) await notify(core, tx, by, user, "new-device");
     const { session, token } = await startSession(core, tx, clientOf(by), fresh, input.credential);
@@ -66,6 +76,7 @@ export async function login(
     const standing: Standing = { session, user: fresh, roles };
     return { standing, token, family, permissions };
   });
+  core.meter.signIn(started ? "succeeded" : "wrong-password");
   if (!started) return fail("invalid_credentials");
 
   const { standing, token, family, permissions } = started;
@@ -92,6 +103,11 @@ async function isNewDevice(core: Core, tx: Tx, by: Actor, user: User): Promise<b
   const { browser, os, kind } = describeDevice(clientOf(by).userAgent);
   return !(await tx.sessions.hasDevice(user.id, { browser, os, clientKind: kind }));
 }
+/** What came of a sign-in that ended before it was known whether the password is right. */
+const resultOf = (error: unknown): "rate-limited" | "overloaded" | "failed" => {
+  if (!(error instanceof DomainError)) return "failed";
+  return error.code === "rate_limited" ? "rate-limited" : error.code === "overloaded" ? "overloaded" : "failed";
+};
 
 async function findByIdentifier(core: Core, identifier: string): Promise<User | undefined> {
   const key = identifierKey(identifier);
@@ -117,7 +133,8 @@ export async function signOut(core: Core, by: Actor, handles: readonly string[])
   });
 }
 
-async function sessionOfHandle(core: Core, handle: string): Promise<string | undefined> {
+/** The id of the session that a handle is of, alive or not; an expired access token is one too. */
+export async function sessionOfHandle(core: Core, handle: string): Promise<string | undefined> {
   if (handle.startsWith("st_")) return sessionOfToken(core, handle)?.id;
   if (handle.startsWith("rt1.")) return await sessionOfRefreshToken(core, handle);
   return (await verifyAccessToken(core, handle, { expired: true }))?.sessionId;

@@ -2,7 +2,9 @@ import { createHash } from "node:crypto";
 import type { Content, Row } from "../store/contents.ts";
 import type { Readers, Store, Tx } from "../store/store.ts";
 import type { Actor } from "./actors.ts";
+import { sealAudit } from "./audit/sealing.ts";
 import { record } from "./audit.ts";
+import { canonical } from "./canonical.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 
@@ -59,6 +61,8 @@ export async function copyDatabase(
     await refuseContents(target);
     // Before the copy, so that both databases remember it and are equal.
     await core.store.write((tx) => record(core, tx, by, { action: "database.copied" }));
+    // Whatever can be: the copy's chain goes on from where this one stands now.
+    await sealAudit(core);
     return await core.store.snapshot((source) => target.write((tx) => copyContents(source, tx, options)));
   } finally {
     await release();
@@ -110,15 +114,6 @@ async function examine(
   }
   // A sum, because the two databases may sort texts differently.
   return { table, rows, checksum: BigInt.asUintN(256, sum).toString(16).padStart(64, "0") };
-}
-
-/** A value as a text that does not depend on the database: members in the order of their names, times in UTC. */
-function canonical(value: unknown): string {
-  if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
-  if (value instanceof Date) return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  const members = Object.entries(value).toSorted(([one], [other]) => (one < other ? -1 : 1));
-  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member)}`).join(",")}}`;
 }
 
 /** `refreshFamilies` → `refresh_families`, as the table is called in the database. */

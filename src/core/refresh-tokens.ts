@@ -8,6 +8,7 @@ import type { Core } from "./core.ts";
 import { type Credentials, tokenCredentials } from "./credentials.ts";
 import { sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
+import type { RefreshOutcome } from "./meter.ts";
 import { notify } from "./notices.ts";
 import { grantsOf } from "./roles.ts";
 import { mac, mintSecret, newestVersion, saltedKey, sameText } from "./secrets.ts";
@@ -79,9 +80,12 @@ export async function familyOfRefreshToken(
 export const sessionOfRefreshToken = async (core: Core, token: string): Promise<string | undefined> =>
   (await familyOfRefreshToken(core, token))?.family.sessionId;
 
+type Refusal = "unauthenticated" | "refresh_token_reused" | "session_hijack_suspected";
+
 type Verdict =
-  | { readonly refused: "unauthenticated" | "refresh_token_reused" | "session_hijack_suspected" }
+  | { readonly outcome: RefreshOutcome; readonly refused: Refusal }
   | {
+      readonly outcome: RefreshOutcome;
       readonly standing: Standing;
       readonly family: RefreshFamily;
       readonly successor: number;
@@ -96,8 +100,12 @@ type Verdict =
  */
 export async function refresh(core: Core, by: Actor, token: string): Promise<Credentials> {
   const known = await familyOfRefreshToken(core, token);
-  if (!known) return fail("unauthenticated");
+  if (!known) {
+    core.meter.refresh("refused");
+    return fail("unauthenticated");
+  }
   const verdict = await core.store.write((tx) => decide(core, tx, by, known.presented));
+  core.meter.refresh(verdict.outcome);
   if ("refused" in verdict) return fail(verdict.refused);
   const { standing, family, successor } = verdict;
   return await tokenCredentials(core, standing, {
@@ -112,31 +120,34 @@ async function decide(core: Core, tx: Tx, by: Actor, presented: Presented): Prom
   const now = core.clock.now();
   const family = await tx.refreshFamilies.byId(presented.family);
   const standing = family && (await tx.sessions.standing(family.sessionId));
-  if (!standing || !isAlive(standing.session, standing.user, now)) return { refused: "unauthenticated" };
+  if (!standing || !isAlive(standing.session, standing.user, now)) {
+    return { outcome: "refused", refused: "unauthenticated" };
+  }
   const { session, user } = standing;
   const actor: UserActor = { kind: "user", userId: user.id, session, client: clientOf(by) };
 
   if (!clientFits(core, session, actor.client)) {
     const observed = core.settings.SESSION_BINDING === "observe";
     await recordAnotherClient(core, tx, actor, observed);
-    if (!observed) return { refused: "session_hijack_suspected" };
+    if (!observed) return { outcome: "another-client", refused: "session_hijack_suspected" };
   }
 
-  const reused = await spend(core, tx, actor, family, presented.generation);
-  if (reused) {
-    const ended = await revoke(core, tx, actor, [session], reused);
+  const spent = await spend(core, tx, actor, family, presented.generation);
+  if (spent === "refresh-token-reused" || spent === "refresh-generation-ahead") {
+    const ended = await revoke(core, tx, actor, [session], spent);
     if (ended.length > 0) await notify(core, tx, actor, user, "session-compromised");
-    return { refused: "refresh_token_reused" };
+    return { outcome: "reused", refused: "refresh_token_reused" };
   }
   const idleExpiresAt = needsTouch(core, session, now)
     ? await touchSession(core, tx, session, actor.client)
     : session.idleExpiresAt;
   const { permissions } = await grantsOf(tx, user.id);
-  return { standing, family, successor: presented.generation + 1, idleExpiresAt, permissions };
+  const successor = presented.generation + 1;
+  return { outcome: spent, standing, family, successor, idleExpiresAt, permissions };
 }
 
 /**
- * Spends a generation, or says why the session has to end. Generations order, never clocks: a clock only
+ * Spends a generation and says how, or says why the session has to end. Generations order, never clocks: a clock only
  * says whether the generation before the current one is still inside its grace.
  */
 async function spend(
@@ -145,9 +156,9 @@ async function spend(
   by: UserActor,
   read: RefreshFamily,
   generation: number,
-): Promise<"refresh-token-reused" | "refresh-generation-ahead" | undefined> {
+): Promise<"rotated" | "retried" | "late" | "refresh-token-reused" | "refresh-generation-ahead"> {
   const now = core.clock.now();
-  if (generation === read.generation && (await tx.refreshFamilies.advance(read.id, generation, now))) return undefined;
+  if (generation === read.generation && (await tx.refreshFamilies.advance(read.id, generation, now))) return "rotated";
   // Where another request was faster, the family is no longer as it was read.
   const family = generation === read.generation ? ((await tx.refreshFamilies.byId(read.id)) ?? read) : read;
 
@@ -160,12 +171,12 @@ async function spend(
   };
   if (generation === family.generation - 1) {
     const inGrace = now.getTime() - spentAt <= core.settings.REFRESH_GRACE;
-    if (inGrace && (await tx.refreshFamilies.countRetry(family.id, generation, mostRetries))) return undefined;
+    if (inGrace && (await tx.refreshFamilies.countRetry(family.id, generation, mostRetries))) return "retried";
     const mayBeLate = core.settings.REFRESH_LATE_RETRY && sameClient("ua-family", by.session, by.client.userAgent);
     const notSince = new Date(now.getTime() - lateRetryInterval);
     if (!inGrace && mayBeLate && (await tx.refreshFamilies.countLateRetry(family.id, generation, now, notSince))) {
       await record(core, tx, by, { action: "refresh.late_retry", ...about, particulars });
-      return undefined;
+      return "late";
     }
   }
   const ahead = generation > family.generation;

@@ -10,7 +10,9 @@ export type Purpose =
   | "tries"
   | "session-cache"
   | "mail"
-  | "cursor";
+  | "cursor"
+  | "csrf"
+  | "audit";
 
 type Secret = { readonly version: string; readonly material: string; readonly keys: Map<string, Buffer> };
 
@@ -77,6 +79,23 @@ export const sign = (keyring: Keyring, purpose: Purpose, text: string): string =
 /** Whether any accepted secret made the signature. */
 export const verify = (keyring: Keyring, purpose: Purpose, text: string, signature: string): boolean =>
   keyring.secrets.some((secret) => sameText(mac(keyOf(secret, purpose), text), signature));
+
+/** A signature that also tells which secret made it: for what outlives the secrets. */
+export const prove = (keyring: Keyring, purpose: Purpose, text: string): string =>
+  `${newestVersion(keyring)}.${sign(keyring, purpose, text)}`;
+
+export const provenBy = (proof: string | null): string => proof?.split(".")[0] ?? "";
+
+export type Proven = "genuine" | "forged" | "unknown secret";
+
+/** Whether a proof is of this text; an unknown secret is one that this server no longer accepts, or never did. */
+export function checkProof(keyring: Keyring, purpose: Purpose, text: string, proof: string): Proven {
+  const [, version, signature] = /^([\w-]{8})\.([\w-]{43})$/.exec(proof) ?? [];
+  if (!version || !signature) return "forged";
+  const secret = secretOf(keyring, version);
+  if (!secret) return "unknown secret";
+  return sameText(mac(keyOf(secret, purpose), text), signature) ? "genuine" : "forged";
+}
 
 /**
  * Encrypts what is stored (AES-256-GCM). `context` names the row that it belongs to: sealed text that is

@@ -2,7 +2,7 @@
 import type { Tx } from "../store/store.ts";
 import type { Tombstone, User } from "../store/tables.ts";
 import type { Actor } from "./actors.ts";
-import { record } from "./audit.ts";
+import { eraseAuditOf, record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { identifierKey } from "./identifiers.ts";
@@ -12,7 +12,7 @@ export async function bury(core: Core, tx: Tx, user: User, roles: readonly strin
   const { epoch: _epoch, revision: _revision, updatedAt: _updatedAt, ...person } = user;
   if (core.settings.TOMBSTONE_TTL === 0) {
     await tx.mails.forget(user.id);
-    await tx.auditEvents.forget(user.id, Number.MAX_SAFE_INTEGER);
+    await eraseAuditOf(core, tx, user.id, Number.MAX_SAFE_INTEGER);
   } else await tx.tombstones.insert({ ...person, roles, deletedAt: core.clock.now() });
 }
 
@@ -94,7 +94,7 @@ export async function purgePeople(core: Core, tx: Tx, by: Actor, before: Date, l
   for (; left > 0; left--) {
     const person = await tx.tombstones.oldest(deletedBefore);
     if (!person) break;
-    left -= await tx.auditEvents.forget(person.id, left);
+    left -= await eraseAuditOf(core, tx, person.id, left);
     if (left === 0) break;
     if (!(await tx.tombstones.remove(person.id))) continue;
     await tx.mails.forget(person.id);

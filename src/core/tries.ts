@@ -71,10 +71,12 @@ async function reserve(core: Core, tx: Tx, wanted: Partial<Record<TryName, strin
     if (!endsAt) {
       const over = (await tx.tries.byKey(key))?.endsAt ?? now;
       const resetsIn = Math.max(1, Math.ceil((over.getTime() - now.getTime()) / 1000));
+      core.meter.limit(limit, false);
       fail("rate_limited", { allowance: { limit, quota, remaining: 0, resetsIn }, retryAfter: resetsIn });
     }
     reserved.push({ key, endsAt });
   }
+  for (const limit of Object.keys(wanted) as TryName[]) core.meter.limit(limit, true);
   return reserved;
 }
 

@@ -12,10 +12,8 @@ export type PurgeKind = (typeof purgeKinds)[number];
 /** Servers that have not been heard of for so long have ended, in milliseconds. */
 const silentServer = 24 * 3_600_000;
 
-export type PurgeOptions = {
-  readonly kinds: readonly PurgeKind[];
-  /** Spares what ended less than so long ago, in milliseconds. */
-  readonly olderThan: number;
+/** How much of it at once, and how much in all. */
+export type Budget = {
   readonly batchSize: number;
   /** Between two batches, in milliseconds: the time that belongs to live traffic. */
   readonly pause: number;
@@ -23,6 +21,12 @@ export type PurgeOptions = {
   readonly maxRows: number;
   readonly interrupted?: AbortSignal;
   readonly onBatch?: (rows: number) => void;
+};
+
+export type PurgeOptions = Budget & {
+  readonly kinds: readonly PurgeKind[];
+  /** Spares what ended less than so long ago, in milliseconds. */
+  readonly olderThan: number;
 };
 
 /** How many rows of each kind were removed, and whether that was all there was to remove. */
@@ -169,7 +173,7 @@ async function purgeInBatches(
 }
 
 /** Sleeps, but no longer than until somebody wants the run to end. */
-async function rest(core: Core, milliseconds: number, interrupted: AbortSignal | undefined): Promise<void> {
+export async function rest(core: Core, milliseconds: number, interrupted: AbortSignal | undefined): Promise<void> {
   if (interrupted?.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   const wake = (): void => resolve();

@@ -1,9 +1,12 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Account, Mail, Role, Session, SigningKey, Tombstone } from "../store/tables.ts";
+import type { Account, AuditEvent, Ban, Mail, Role, Session, SigningKey, Tombstone } from "../store/tables.ts";
+import type { Explanation } from "./audit/explanation.ts";
+import { markText, type Verified } from "./audit/verification.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Page } from "./cursors.ts";
 import type { BulkDisabled } from "./disabling.ts";
+import type { Check } from "./health.ts";
 import type { Imported } from "./importing.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
 import type { Insight } from "./mail-queue.ts";
@@ -114,6 +117,61 @@ export function credentialsView(credentials: Credentials, inBody: boolean) {
   };
 }
 
+export const banView = (ban: Ban) => ({
+  network: ban.network,
+  reason: ban.reason,
+  created_at: ban.createdAt.toISOString(),
+  created_by: ban.createdBy,
+  expires_at: time(ban.expiresAt),
+});
+
+/** `subject` is the user that it was done to, `seq` its place in the chain, once it has one. */
+export const auditEventView = (event: AuditEvent) => ({
+  id: event.id,
+  at: event.at.toISOString(),
+  action: event.action,
+  actor: { kind: event.actorKind, id: event.actor },
+  subject: event.userId,
+  session_id: event.sessionId,
+  ip: event.ip,
+  user_agent: event.userAgent,
+  request_id: event.requestId,
+  reason: event.reason,
+  particulars: event.particulars ?? {},
+  seq: event.seq,
+});
+
+/** With all that it takes to follow the chain without the server secret. */
+export const chainedEventView = (event: AuditEvent) => ({
+  ...auditEventView(event),
+  particulars: event.particulars,
+  personal_digest: event.personalDigest,
+  personal_salt: event.personalSalt,
+  hash: event.hash,
+  mac: event.mac,
+});
+
+export const explanationView = (explained: Explanation) => ({
+  session_id: explained.sessionId,
+  user_id: explained.userId,
+  alive: explained.alive,
+  since: time(explained.since),
+  by: explained.by,
+  why: explained.why,
+});
+
+export const verifiedView = (verified: Verified) => ({
+  sealed: verified.sealed,
+  unsealed: verified.unsealed,
+  adopted: verified.adopted,
+  erased: verified.erased,
+  unproven: verified.unproven,
+  begins_after: verified.anchor.seq === 0 ? null : markText(verified.anchor),
+  head: markText(verified.head),
+  found: verified.found,
+  findings: verified.findings,
+});
+
 export const signingKeyView = (key: SigningKey) => ({
   kid: key.kid,
   algorithm: key.algorithm,
@@ -171,3 +229,5 @@ export const contentsView = ({ table, ...held }: { table: Content; rows: number;
   table: sqlName(table),
   ...held,
 });
+
+export const checkView = ({ name, ok, latency, age }: Check) => ({ name, ok, latency_ms: latency, age_ms: age });

@@ -2,11 +2,13 @@ import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
 import { addressRoutes } from "./addresses.ts";
 import { adminUserRoutes } from "./admin-users.ts";
+import { auditRoutes } from "./audit.ts";
 import { authRoutes } from "./auth.ts";
 import { strictBody } from "./body.ts";
 import { docs } from "./docs.ts";
 import { edge } from "./edge.ts";
 import { healthRoutes, type Surroundings } from "./health.ts";
+import { metricsRoutes } from "./metrics.ts";
 import { newPasswordRoutes } from "./new-passwords.ts";
 import { pages } from "./pages.ts";
 import { roleRoutes } from "./roles.ts";
@@ -31,6 +33,7 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
     .use(edge(core))
     .use(strictBody(core.settings))
     .use(healthRoutes(about))
+    .use(metricsRoutes(core))
     .use(wellKnownRoutes(core))
     .use(authRoutes(core))
     .use(addressRoutes(core))
@@ -40,4 +43,5 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
     .use(sessionRoutes(core))
     .use(roleRoutes(core))
     .use(pages(core.settings))
+    .use(auditRoutes(core))
     .use(docs({ version: about.version, settings: core.settings }));

@@ -2,6 +2,7 @@ import { Elysia } from "elysia";
 import { anonymous } from "../core/actors.ts";
 import type { Core } from "../core/core.ts";
 import type { Credentials } from "../core/credentials.ts";
+import { mintCsrfToken } from "../core/csrf.ts";
 import { fail } from "../core/errors.ts";
 import { login, signOut } from "../core/login.ts";
 import { refresh } from "../core/refresh-tokens.ts";
@@ -9,9 +10,10 @@ import { register } from "../core/registration.ts";
 import { signOutEverywhere } from "../core/sessions.ts";
 import { credentialsView } from "../core/views.ts";
 import { credentialCookies } from "./cookies.ts";
-import { visitOf } from "./edge.ts";
-import { clientOf, guards, handlesOf, isRefused, refuseOtherOrigins } from "./guards.ts";
+import { identify, visitOf } from "./edge.ts";
+import { clientOf, cookiesAmong, guards, handlesOf, isRefused } from "./guards.ts";
 import { describe } from "./openapi.ts";
+import { refuseForgery } from "./origins.ts";
 import * as schemas from "./schemas.ts";
 import { answerUser, namedMembers, profileOf } from "./users.ts";
 
@@ -22,7 +24,8 @@ export const authRoutes = (core: Core) => {
   const cookies = credentialCookies(core.settings);
 
   /** The credentials the way they were asked for: in the body, or in cookies and then without a secret in the body. */
-  const deliver = (set: Settable, credentials: Credentials, delivery: "body" | "cookie") => {
+  const deliver = (request: Request, set: Settable, credentials: Credentials, delivery: "body" | "cookie") => {
+    identify(request, credentials.standing);
     if (delivery === "cookie") set.headers["set-cookie"] = cookies.set(credentials);
     return credentialsView(credentials, delivery !== "cookie");
   };
@@ -65,9 +68,10 @@ export const authRoutes = (core: Core) => {
             errors: [{ path: "email", message: "one of `email` and `username` is required" }],
           });
         }
-        if (delivery === "cookie") refuseOtherOrigins(core, request);
+        // No cookie counts here, but one is given: to nobody who was brought here by a page of another origin.
+        if (delivery === "cookie") await refuseForgery(core, request, []);
         const by = anonymous(clientOf(request));
-        return deliver(set, await login(core, by, { identifier, password, credential }), delivery);
+        return deliver(request, set, await login(core, by, { identifier, password, credential }), delivery);
       },
       {
         body: schemas.loginBody,
@@ -81,14 +85,14 @@ export const authRoutes = (core: Core) => {
     )
     .post(
       "/login-form",
-      async ({ body, request }) => {
+      async ({ body, request, set }) => {
         const by = anonymous(clientOf(request));
         const credentials = await login(core, by, {
           identifier: body.username,
           password: body.password,
           credential: "tokens",
         });
-        return credentialsView(credentials, true);
+        return deliver(request, set, credentials, "body");
       },
       {
         parse: "urlencoded",
@@ -105,9 +109,12 @@ export const authRoutes = (core: Core) => {
     .post(
       "/refresh",
       async ({ body, request, set }) => {
-        const { refreshCookie } = handlesOf(core, request);
+        const handles = handlesOf(core, request);
+        const { refreshCookie } = handles;
         const fromBody = body?.refresh_token;
-        if (fromBody === undefined && refreshCookie !== undefined) refuseOtherOrigins(core, request);
+        if (fromBody === undefined && refreshCookie !== undefined) {
+          await refuseForgery(core, request, cookiesAmong(handles));
+        }
         const token =
           fromBody ??
           refreshCookie ??
@@ -115,7 +122,7 @@ export const authRoutes = (core: Core) => {
         const byCookie = fromBody === undefined;
         try {
           const credentials = await refresh(core, anonymous(clientOf(request)), token);
-          return deliver(set, credentials, byCookie ? "cookie" : "body");
+          return deliver(request, set, credentials, byCookie ? "cookie" : "body");
         } catch (error) {
           if (byCookie && isRefused(error)) set.headers["set-cookie"] = cookies.clear();
           throw error;
@@ -141,9 +148,10 @@ export const authRoutes = (core: Core) => {
     .post(
       "/logout",
       async ({ body, request, set }) => {
-        const { bearer, accessCookie, sessionCookie, refreshCookie } = handlesOf(core, request);
-        const byCookie = [accessCookie, sessionCookie, refreshCookie].filter((one) => one !== undefined);
-        if (bearer === undefined && byCookie.length > 0) refuseOtherOrigins(core, request);
+        const carried = handlesOf(core, request);
+        const { bearer } = carried;
+        const byCookie = cookiesAmong(carried);
+        if (bearer === undefined && byCookie.length > 0) await refuseForgery(core, request, byCookie);
         // All that came, so that a broken handle does not keep a good one alive.
         const handles = [bearer, body?.refresh_token, ...byCookie];
         await signOut(
@@ -162,6 +170,22 @@ export const authRoutes = (core: Core) => {
           details: "Takes any handle on the session, and answers 204 as well where the session is already gone.",
           ok: { 204: null },
           errors: ["csrf_rejected", "unavailable"],
+        }),
+      },
+    )
+    .get(
+      "/csrf",
+      async ({ request }) => ({
+        csrf_token: await mintCsrfToken(core, cookiesAmong(handlesOf(core, request))),
+      }),
+      {
+        detail: describe("A token for browsers that do not say where a request comes from", {
+          tag: "auth",
+          security: [],
+          details:
+            "To be sent as `X-CSRF-Token` with requests that carry cookies. It is good for the session of the cookies that came; after signing in, ask for another one.",
+          ok: { 200: schemas.csrfView },
+          errors: ["unavailable"],
         }),
       },
     )

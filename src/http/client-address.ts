@@ -6,15 +6,20 @@ const family = (address: string): "ipv4" | "ipv6" => (isIP(address) === 4 ? "ipv
 /** An address in one spelling: an IPv4 address that a socket for both shows as IPv6 is that IPv4 address. */
 const plain = (address: string): string => address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, "");
 
+/** Whether an address is that of a proxy of ours, which is believed. */
+export function trustedProxies({ TRUSTED_PROXIES }: Pick<Config, "TRUSTED_PROXIES">): (address: string) => boolean {
+  const trusted = new BlockList();
+  for (const { address, prefix } of TRUSTED_PROXIES) trusted.addSubnet(address, prefix, family(address));
+  return (address) => trusted.check(plain(address), family(plain(address)));
+}
+
 /**
  * Where a request really comes from (rule LI-3): the connection's address, or, where that is a proxy of ours, the
  * first address from the right of what the proxies wrote down that is none of theirs. What stands further to the
  * left is what anybody may have sent.
  */
 export function clientAddress({ TRUSTED_PROXIES, PROXY_HEADER }: Pick<Config, "TRUSTED_PROXIES" | "PROXY_HEADER">) {
-  const trusted = new BlockList();
-  for (const { address, prefix } of TRUSTED_PROXIES) trusted.addSubnet(address, prefix, family(address));
-  const isTrusted = (address: string): boolean => trusted.check(address, family(address));
+  const isTrusted = trustedProxies({ TRUSTED_PROXIES });
 
   return (connection: string, headers: Headers): string => {
     let nearest = plain(connection);

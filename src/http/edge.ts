@@ -4,14 +4,18 @@
  */
 import { type Elysia, NotFoundError, ParseError, ValidationError } from "elysia";
 import type { Config } from "../config.ts";
+import type { BanList } from "../core/bans.ts";
 import type { Clock, Limiter, Log, Random } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import { type Allowance, addressKey } from "../core/limits.ts";
+import type { Meter } from "../core/meter.ts";
+import { holdsCredential } from "../core/redaction.ts";
 import { decodePercents, readPairs } from "./body.ts";
-import { clientAddress } from "./client-address.ts";
+import { clientAddress, trustedProxies } from "./client-address.ts";
 import { type Meant, meantPath } from "./compat.ts";
 import { readCookies } from "./cookies.ts";
 import { isCounted, rateFields } from "./limits.ts";
+import { sharing } from "./origins.ts";
 import { problemOf, statuses } from "./problem.ts";
 import { unmetRequirements } from "./requirements.ts";
 
@@ -23,7 +27,9 @@ export type Visit = {
   /** What is left of each limit that the request has met so far. */
   readonly allowances: Allowance[];
   /** How credentials are given where the request does not say: the default of the path that it came by. */
-  readonly delivery: Meant["delivery"];
+  delivery: Meant["delivery"];
+  /** Whose request it turned out to be. */
+  whose?: { readonly userId: string; readonly sessionId: string };
 };
 
 const visits = new WeakMap<Request, Visit>();
@@ -31,17 +37,28 @@ const visits = new WeakMap<Request, Visit>();
 /** Never without an answer: every request that a route gets to see has come through the edge. */
 export const visitOf = (request: Request): Visit => visits.get(request)!;
 
+/** Tells the log who is behind a request, once that is known. */
+export function identify(
+  request: Request,
+  standing: { readonly [who in "user" | "session"]: { readonly id: string } },
+) {
+  visitOf(request).whose = { userId: standing.user.id, sessionId: standing.session.id };
+}
+
 type Surroundings = {
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
+  readonly meter: Meter;
   readonly limiter?: Limiter | undefined;
+  readonly bans?: BanList;
   readonly settings: Pick<
     Config,
     | "PUBLIC_URL"
     | "TRUSTED_PROXIES"
     | "PROXY_HEADER"
     | "COMPAT_PATHS"
+    | "ALLOWED_ORIGINS"
     | "COOKIE_ACCESS_NAME"
     | "COOKIE_REFRESH_NAME"
     | "COOKIE_SESSION_NAME"
@@ -49,9 +66,11 @@ type Surroundings = {
 };
 
 const longestPath = 2048;
+/** Any other is a word that somebody made up, and stands in no log. */
+const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
 /** To be used before all else: Elysia gives hooks to the routes that come after them. */
-export function edge({ log, clock, random, limiter, settings }: Surroundings) {
+export function edge({ log, clock, random, meter, limiter, bans, settings }: Surroundings) {
   const always = headersOfEveryAnswer(settings);
   const cookieNames = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_REFRESH_NAME, settings.COOKIE_SESSION_NAME];
 
@@ -73,20 +92,25 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
   };
 
   /** One check for all that comes in, before anything is done for it. */
-  const count = async (request: Request, { ip, allowances }: Visit) => {
+  const letIn = async (request: Request, { ip, allowances }: Visit) => {
+    if (ip !== null && bans && (await bans.has(ip))) fail("banned");
     if (!limiter || ip === null || !isCounted(request.url)) return;
     const { allowed, ...allowance } = await limiter.take("requests", addressKey(ip));
+    meter.limit("requests", allowed);
     if (!allowed) fail("rate_limited", { allowance, retryAfter: allowance.resetsIn });
     allowances.push(allowance);
   };
 
   const addressOf = clientAddress(settings);
+  const shared = sharing(settings);
+  const isTrusted = trustedProxies(settings);
 
   return (app: Elysia) => {
     let places: ReturnType<typeof directory> | undefined;
 
     const answer = async (request: Request, next: (request: Request) => unknown): Promise<Response> => {
       const arrivedAt = clock.now();
+      const since = meter.now();
       const connection = app.server?.requestIP(request)?.address;
       const visit: Visit = {
         requestId: requestIdOf(request) ?? random.id(arrivedAt),
@@ -99,35 +123,52 @@ export function edge({ log, clock, random, limiter, settings }: Surroundings) {
       let route = "unmatched";
       let response: Response;
       try {
-        await count(request, visit);
+        await letIn(request, visit);
         places ??= directory(app.routes, meantPath(settings));
-        const admitted = places.admit(request);
-        ({ route } = admitted);
-        const { request: meant, delivery } = admitted;
-        visits.set(meant, { ...visit, delivery });
-        const given = await next(meant);
-        if (!(given instanceof Response)) throw new TypeError("The app gave no response");
-        response = given;
+        if (shared.isPreflight(request)) {
+          response = shared.preflight(request, places.methodsOf(request));
+        } else {
+          const admitted = places.admit(request);
+          ({ route } = admitted);
+          const { request: meant, delivery } = admitted;
+          visit.delivery = delivery;
+          visits.set(meant, visit);
+          const given = await next(meant);
+          if (!(given instanceof Response)) throw new TypeError("The app gave no response");
+          response = given;
+        }
       } catch (thrown) {
         const { status, headers, body } = tell(thrown, request, route);
         response = new Response(body, { status, headers: { ...always, ...headers } });
       }
       response.headers.set("x-request-id", visit.requestId);
       for (const [name, value] of rateFields(visit.allowances)) response.headers.set(name, value);
+      for (const [name, value] of shared.fieldsFor(request)) response.headers.set(name, value);
+      const method = methods.has(request.method) ? request.method : "other";
+      meter.request(method, route, response.status, meter.now() - since);
       log.info("request", {
         request_id: visit.requestId,
-        method: request.method,
+        method,
         route,
         status: response.status,
         duration_ms: clock.now().getTime() - arrivedAt.getTime(),
         ip: visit.ip,
+        user_id: visit.whose?.userId,
+        session_id: visit.whose?.sessionId,
       });
       return response;
     };
 
+    /** A stranger must not decide which requests are traced, nor put them into a trace of somebody else's. */
+    const traceparentOf = (request: Request): string | undefined => {
+      const sent = request.headers.get("traceparent");
+      const connection = sent === null ? undefined : app.server?.requestIP(request)?.address;
+      return sent !== null && connection !== undefined && isTrusted(connection) ? sent : undefined;
+    };
+
     return app
       .headers(always)
-      .wrap((next, request) => () => answer(request, next))
+      .wrap((next, request) => () => meter.during(traceparentOf(request), () => answer(request, next)))
       .onError(({ error, request, route, set }) => {
         const { status, headers, body } = tell(error, request, route);
         set.status = status;
@@ -155,7 +196,7 @@ function headersOfEveryAnswer({ PUBLIC_URL }: Pick<Config, "PUBLIC_URL">): Recor
 /** The caller's own, where it can stand in a log line as it is. */
 function requestIdOf({ headers }: Request): string | undefined {
   const sent = headers.get("x-request-id");
-  return sent !== null && /^[A-Za-z0-9._-]{1,128}$/.test(sent) ? sent : undefined;
+  return sent !== null && /^[A-Za-z0-9._-]{1,128}$/.test(sent) && !holdsCredential(sent) ? sent : undefined;
 }
 
 /** RFC 6750, section 3: `error` only where a credential came, and was not good. */
@@ -212,21 +253,24 @@ function directory(
     return fixed.get(path) ?? patterns.find(({ pattern }) => pattern.test(path))?.place;
   };
 
+  /** The place that an address names, in whichever spelling. */
+  const placeOf = (url: string) => {
+    // Where the Host header is no host, Bun gives the path alone, and Elysia would look for it in the wrong place.
+    if (!url.startsWith("http://")) fail("malformed_request", { detail: "Send a Host header that names a host." });
+    const pathAt = url.indexOf("/", "http://".length);
+    const queryAt = url.indexOf("?", pathAt);
+    const asked = url.slice(pathAt, queryAt === -1 ? undefined : queryAt);
+    const query = queryAt === -1 ? "" : url.slice(queryAt);
+    const { path, delivery } = meant(asked);
+    return { place: find(path) ?? fail("not_found"), asked, path, query, delivery };
+  };
+
   return {
-    /**
-     * Gives the request in our own spelling, with the pattern of its path, and fails where it cannot be let in.
-     */
+    methodsOf: ({ url }: Request): readonly string[] => placeOf(url).place.methods,
+    /** Gives the request in our own spelling, with the pattern of its path, and fails where it cannot be let in. */
     admit(request: Request): { request: Request; route: string; delivery: Meant["delivery"] } {
-      const { method, url } = request;
-      // Where the Host header is no host, Bun gives the path alone, and Elysia would look for it in the wrong place.
-      if (!url.startsWith("http://")) fail("malformed_request", { detail: "Send a Host header that names a host." });
-      const pathAt = url.indexOf("/", "http://".length);
-      const queryAt = url.indexOf("?", pathAt);
-      const asked = url.slice(pathAt, queryAt === -1 ? undefined : queryAt);
-      const query = queryAt === -1 ? "" : url.slice(queryAt);
-      const { path, delivery } = meant(asked);
-      const place = find(path);
-      if (!place) fail("not_found");
+      const { place, asked, path, query, delivery } = placeOf(request.url);
+      const { method } = request;
       if (!place.methods.includes(method)) fail("method_not_allowed", { allow: place.methods });
       if (query !== "") readPairs(query.slice(1), "query");
       const spelled = path === asked ? request : new Request(`http://localhost${path}${query}`, request);

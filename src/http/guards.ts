@@ -1,18 +1,20 @@
 import { Elysia } from "elysia";
-import type { Client } from "../core/actors.ts";
+import { type Client, clientFrom } from "../core/actors.ts";
 import type { Core } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
 import type { OwnPermission } from "../core/permissions.ts";
 import { requirePermission } from "../core/roles.ts";
+import { sameText } from "../core/secrets.ts";
 import { authenticate, type Principal } from "../core/sessions.ts";
 import { credentialCookies, readCookies } from "./cookies.ts";
-import { visitOf } from "./edge.ts";
+import { identify, visitOf } from "./edge.ts";
 import { permissionDetail } from "./openapi.ts";
+import { refuseForgery } from "./origins.ts";
 
 /** Where a request came from. */
 export function clientOf(request: Request): Client {
   const { ip, requestId } = visitOf(request);
-  return { ip, requestId, userAgent: request.headers.get("user-agent") };
+  return clientFrom({ ip, requestId, userAgent: request.headers.get("user-agent") });
 }
 
 /** Whatever a request carries that could be a handle on a session. */
@@ -22,6 +24,10 @@ export type Handles = {
   readonly sessionCookie?: string | undefined;
   readonly refreshCookie?: string | undefined;
 };
+
+/** Those that a browser sends by itself. */
+export const cookiesAmong = ({ accessCookie, sessionCookie, refreshCookie }: Handles): string[] =>
+  [accessCookie, sessionCookie, refreshCookie].filter((one) => one !== undefined);
 
 export function handlesOf({ settings }: Core, { headers }: Request): Handles {
   const names = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_SESSION_NAME, settings.COOKIE_REFRESH_NAME];
@@ -36,24 +42,6 @@ export function handlesOf({ settings }: Core, { headers }: Request): Handles {
   };
 }
 
-/**
- * Refuses what a page of another origin made a browser send with our cookies (rule BR-1). Browsers say so in
- * `Sec-Fetch-Site`, older ones in `Origin`; what says neither is no browser.
- */
-export function refuseOtherOrigins({ settings }: Core, { headers }: Request): void {
-  const site = headers.get("sec-fetch-site");
-  if (site === "same-origin" || site === "none") return;
-  const origin = headers.get("origin");
-  if (site === null && origin === null) return;
-  const expected = [settings.PUBLIC_URL, ...settings.ALLOWED_ORIGINS];
-  if (origin !== null && expected.includes(origin)) return;
-  // Only what is an origin is repeated, so that a refusal never carries anything else that was sent.
-  const seen = origin !== null && URL.canParse(origin) ? new URL(origin).origin : "none";
-  fail("csrf_rejected", {
-    detail: `The request came from the origin ${seen}; expected is ${expected.join(" or ")}. An operator can add to ALLOWED_ORIGINS.`,
-  });
-}
-
 const safeMethods = ["GET", "HEAD", "OPTIONS"];
 
 /**
@@ -65,7 +53,7 @@ async function principalOf(core: Core, request: Request): Promise<Principal> {
   const client = clientOf(request);
   if (bearer !== undefined) return await authenticate(core, bearer, client);
   const cookies = [accessCookie, sessionCookie].filter((one) => one !== undefined);
-  if (cookies.length > 0 && !safeMethods.includes(request.method)) refuseOtherOrigins(core, request);
+  if (cookies.length > 0 && !safeMethods.includes(request.method)) await refuseForgery(core, request, cookies);
   for (const cookie of cookies) {
     try {
       return await authenticate(core, cookie, client);
@@ -82,11 +70,18 @@ export const isRefused = (error: unknown): boolean =>
   error instanceof DomainError &&
   ["unauthenticated", "session_hijack_suspected", "refresh_token_reused"].includes(error.code);
 
+/** Whether a request carries METRICS_TOKEN: so that no person's session stands in the settings of a monitor. */
+export function isScraper(core: Core, request: Request): boolean {
+  const { METRICS_TOKEN } = core.settings;
+  const { bearer } = handlesOf(core, request);
+  return METRICS_TOKEN !== undefined && bearer !== undefined && sameText(bearer, METRICS_TOKEN);
+}
+
 const principals = new WeakMap<Request, Principal>();
 
 /**
- * What a route may ask for: `signedIn: true` gives it a `principal`, `permission: "users:read"` one who may do that;
- * otherwise the request never reaches it. Who is not let in hears that before anything is said of the body.
+ * What a route may ask for: `signedIn: true` gives it a `principal`, `permission: "users:read"` one who may do that,
+ * `scraper: true` lets in who may read the metrics; otherwise the request never reaches it. Who is not let in hears that before anything is said of the body.
  */
 export const guards = (core: Core) => {
   const cookies = credentialCookies(core.settings);
@@ -95,6 +90,7 @@ export const guards = (core: Core) => {
     try {
       const principal = await principalOf(core, request);
       principals.set(request, principal);
+      identify(request, principal);
       return principal;
     } catch (error) {
       const byCookie = !request.headers.has("authorization");
@@ -113,5 +109,11 @@ export const guards = (core: Core) => {
       transform: async ({ request, set }) => await requirePermission(core, (await admit(request, set)).by, name),
       resolve,
     }),
+    scraper: {
+      transform: async ({ request, set }) => {
+        if (isScraper(core, request)) return;
+        await requirePermission(core, (await admit(request, set)).by, "metrics:read");
+      },
+    },
   });
 };

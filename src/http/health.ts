@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import type { Health } from "../core/health.ts";
+import { checkView } from "../core/views.ts";
 import { describe } from "./openapi.ts";
 import { healthView, rootView } from "./schemas.ts";
 
@@ -16,7 +17,7 @@ export const healthRoutes = ({ version, health, isDraining }: Surroundings) => {
     const { ok, checks } = await health();
     const status = isDraining() ? "draining" : ok ? "ok" : "unavailable";
     if (status !== "ok") set.status = 503;
-    return { status, checks };
+    return { status, checks: checks.map(checkView) };
   };
   const about = { tag: "server", security: [] } satisfies Partial<Parameters<typeof describe>[1]>;
 
@@ -31,7 +32,10 @@ export const healthRoutes = ({ version, health, isDraining }: Surroundings) => {
       { detail: describe("Who this is", { ...about, ok: { 200: rootView } }) },
     )
     .get("/health", ({ set }) => report(set), {
-      detail: describe("How each part is", { ...about, ok: { 200: healthView, 503: healthView } }),
+      detail: describe("How each part is, and when it was last looked at", {
+        ...about,
+        ok: { 200: healthView, 503: healthView },
+      }),
     })
     .get("/readyz", ({ set }) => report(set), {
       detail: describe("Whether requests may be sent here", { ...about, ok: { 200: healthView, 503: healthView } }),

@@ -1,7 +1,7 @@
 import type { Allowance } from "../core/limits.ts";
 
-/** What probes, verifiers of tokens and the docs page ask for as often as they like. Whatever else comes in is counted. */
-const uncounted = /^\/(?:livez|readyz|health|openapi\.json|docs(?:\/[^/]+)?|\.well-known\/jwks\.json)$/;
+/** What probes, monitors, verifiers of tokens and the docs page ask for as often as they like. Whatever else comes in is counted. */
+const uncounted = /^\/(?:livez|readyz|health|metrics|openapi\.json|docs(?:\/[^/]+)?|\.well-known\/jwks\.json)$/;
 
 export const isCountedPath = (path: string): boolean => !uncounted.test(path);
 

@@ -13,12 +13,14 @@ import { statuses } from "./problem.ts";
 import { isSpelling } from "./requirements.ts";
 
 type Description = {
-  readonly tag: "auth" | "users" | "sessions" | "roles" | "server";
+  readonly tag: "auth" | "users" | "sessions" | "roles" | "audit" | "server";
   /** `[]` where anyone may ask; without it any credential will do. */
   readonly security?: [];
   readonly details?: string;
   /** What is answered when all goes well, by status; null where there is no body. */
   readonly ok: Readonly<Record<number, TSchema | null>>;
+  /** Of that answer; JSON where nothing is said. */
+  readonly type?: "text/plain";
   /** Failures of this route. Those of every body, query and credential need not be named. */
   readonly errors?: readonly Code[];
 };
@@ -36,7 +38,10 @@ export function describe(
     responses: Object.fromEntries(
       Object.entries(about.ok).map(([status, schema]) => [
         status,
-        { description: phrases[status] ?? "Done", ...(schema && { content: { "application/json": { schema } } }) },
+        {
+          description: phrases[status] ?? "Done",
+          ...(schema && { content: { [about.type ?? "application/json"]: { schema } } }),
+        },
       ]),
     ),
     "x-error-codes": about.errors ?? [],
@@ -53,6 +58,7 @@ const phrases: Readonly<Record<string, string>> = {
   201: "Made",
   202: "Taken on; the answer is the same whatever comes of it",
   204: "Done; there is nothing to say",
+  302: "It is there",
   304: "Not changed since",
   503: "Not ready",
 };
@@ -114,6 +120,7 @@ const preamble = ({ version, COOKIE_ACCESS_NAME, COOKIE_SESSION_NAME }: Subject)
     { name: "users", description: "Accounts" },
     { name: "sessions", description: "Where one is signed in" },
     { name: "roles", description: "What they permit, and who holds them" },
+    { name: "audit", description: "What was done, by whom and from where" },
     { name: "server", description: "Keys, health and this document" },
   ],
   security: [{ bearer: [] }, { password: [] }, { access_cookie: [] }, { session_cookie: [] }],

@@ -1,4 +1,5 @@
 import { type TSchema, t } from "elysia";
+import { type Action, actionNames } from "../core/audit.ts";
 import { userSorts } from "../core/user-lists.ts";
 
 /** The forms of requests and answers, as the OpenAPI document shows them. Requests are checked against theirs. */
@@ -196,11 +197,57 @@ export const bulkDisabledView = t.Object({
 
 export const revokedView = t.Object({ revoked: t.Integer({ description: "Sessions that were alive until now." }) });
 
+export const csrfView = t.Object({ csrf_token: t.String() });
+const moment = { format: "date-time", maxLength: 40 };
+
+export const auditQuery = t.Object({
+  actor: t.Optional(t.String({ maxLength: 256, description: "By whom: a user's id, `<os user>@<host>`, or a job." })),
+  action: t.Optional(t.Enum(Object.fromEntries(actionNames.map((name) => [name, name])) as { [A in Action]: A })),
+  subject: t.Optional(t.String({ maxLength: 128, description: "The id of the user that it was done to." })),
+  since: t.Optional(t.String({ ...moment, description: "RFC 3339." })),
+  until: t.Optional(t.String({ ...moment, description: "RFC 3339. From then on no more." })),
+  limit: t.Optional(t.Integer({ minimum: 1, maximum: 200, default: 50 })),
+  cursor: t.Optional(t.String({ maxLength: 64, description: "`next_cursor` of the page before." })),
+});
+
+const auditEventView = t.Object({
+  id: t.String({ format: "uuid" }),
+  at: time,
+  action: t.String(),
+  actor: t.Object({
+    kind: t.Union([t.Literal("anonymous"), t.Literal("user"), t.Literal("operator"), t.Literal("job")]),
+    id: t.Nullable(t.String()),
+  }),
+  subject: t.Nullable(t.String({ description: "The user that it was done to." })),
+  session_id: t.Nullable(t.String()),
+  ip: t.Nullable(t.String()),
+  user_agent: t.Nullable(t.String()),
+  request_id: t.Nullable(t.String()),
+  reason: t.Nullable(t.String()),
+  particulars: t.Record(t.String(), t.Unknown()),
+  seq: t.Nullable(t.Integer({ description: "The place in the chain; none in the first moments." })),
+});
+
+export const auditPageView = t.Object({
+  items: t.Array(auditEventView),
+  next_cursor: t.Nullable(t.String()),
+  has_more: t.Boolean(),
+});
+
 export const jwksView = t.Object({ keys: t.Array(t.Record(t.String(), t.String())) });
 
 export const healthView = t.Object({
   status: t.Union([t.Literal("ok"), t.Literal("unavailable"), t.Literal("draining")]),
-  checks: t.Array(t.Object({ name: t.String(), ok: t.Boolean() })),
+  checks: t.Array(
+    t.Object({
+      name: t.String(),
+      ok: t.Boolean(),
+      latency_ms: t.Integer({ description: "How long it took to find out." }),
+      age_ms: t.Integer({ description: "How long ago that was: asking often does not look more often." }),
+    }),
+  ),
 });
 
 export const rootView = t.Object({ name: t.String(), version: t.String(), links: t.Record(t.String(), t.String()) });
+
+export const metricsText = t.String({ description: "The text format of Prometheus, version 0.0.4." });

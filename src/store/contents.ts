@@ -25,8 +25,10 @@ const primaryKeys: { readonly [N in Content]: ReadonlyArray<keyof Tables[N]["$in
   challenges: ["userId", "purpose"],
   mails: ["id"],
   auditEvents: ["id"],
+  auditHeads: ["name"],
   jobs: ["name"],
   tries: ["key"],
+  bans: ["network"],
 };
 
 const contents = Object.keys(primaryKeys) as Content[];

@@ -34,6 +34,8 @@ export const mailReaders = (db: Db, tables: Tables) => {
         .where(and(state && eq(mails.state, state), after === undefined ? undefined : gt(mails.id, after)))
         .orderBy(asc(mails.id))
         .limit(limit),
+    countByState: async (): Promise<Array<{ state: MailState; number: number }>> =>
+      await db.select({ state: mails.state, number: count() }).from(mails).groupBy(mails.state),
     /** Mails that were sent or given up before `before`, and the oldest of those ends. */
     expired: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
       const ended = and(isOver(tables), lte(mails.dueAt, before));

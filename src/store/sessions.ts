@@ -133,6 +133,14 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
         .where(matching(filter));
       return row ?? { sessions: 0, users: 0 };
     },
+    countAlive: async (at: Date): Promise<number> => {
+      const [row] = await db
+        .select({ alive: count() })
+        .from(sessions)
+        .innerJoin(users, eq(users.id, sessions.userId))
+        .where(alive(at));
+      return row?.alive ?? 0;
+    },
     /** What has become of all sessions that are stored, and how many users have one that is alive. */
     tally: async (at: Date) => {
       const [row] = await db

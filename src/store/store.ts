@@ -1,7 +1,9 @@
 import { auditEventReaders, auditEventWriters } from "./audit-events.ts";
+import { auditHeadReaders, auditHeadWriters } from "./audit-heads.ts";
+import { banReaders, banWriters } from "./bans.ts";
 import { challengeReaders, challengeWriters } from "./challenges.ts";
 import { contentReaders, contentWriters } from "./contents.ts";
-import type { Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
+import type { Connections, Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
 import { jobReaders, jobWriters } from "./jobs.ts";
 import { mailReaders, mailWriters } from "./mails.ts";
 import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
@@ -27,7 +29,9 @@ const readersOf = (db: Db, tables: Tables) => ({
   mails: mailReaders(db, tables),
   signingKeys: signingKeyReaders(db, tables),
   auditEvents: auditEventReaders(db, tables),
+  auditHeads: auditHeadReaders(db, tables),
   tries: tryReaders(db, tables),
+  bans: banReaders(db, tables),
   jobs: jobReaders(db, tables),
   servers: serverReaders(db, tables),
   contents: contentReaders(db, tables),
@@ -46,7 +50,9 @@ const writersOf = (db: Db, tables: Tables) => {
     mails: { ...readers.mails, ...mailWriters(db, tables) },
     signingKeys: { ...readers.signingKeys, ...signingKeyWriters(db, tables) },
     auditEvents: { ...readers.auditEvents, ...auditEventWriters(db, tables) },
+    auditHeads: { ...readers.auditHeads, ...auditHeadWriters(db, tables) },
     tries: { ...readers.tries, ...tryWriters(db, tables) },
+    bans: { ...readers.bans, ...banWriters(db, tables) },
     jobs: { ...readers.jobs, ...jobWriters(db, tables) },
     servers: { ...readers.servers, ...serverWriters(db, tables) },
     contents: { ...readers.contents, ...contentWriters(db, tables) },
@@ -72,12 +78,22 @@ export type Store = Readers & {
   lock(name: string): Promise<Release | undefined>;
   /** In bytes. */
   size(): Promise<number>;
+  /** What this process has of its pool; `undefined` where there is none. */
+  connections(): Connections | undefined;
   readonly migrations: Migrations;
   close(): Promise<void>;
 };
 
+/** Is told how each reading and each transaction went, and since when by its own clock it had been under way. */
+export type Watch = {
+  now(): number;
+  over(kind: "read" | "write", since: number, failure?: unknown): void;
+};
+
+const unwatched: Watch = { now: () => 0, over: () => {} };
+
 /** The store on one database. The schema must be there: queries are prepared at once, so that each request is spared it. */
-export function createStore(dialect: Dialect): Store {
+export function createStore(dialect: Dialect, watch = unwatched): Store {
   const { tables } = dialect;
   // SQLite has one writing connection for good; Postgres brings another one for each transaction.
   const prepared = new WeakMap<Db, Tx>();
@@ -87,11 +103,20 @@ export function createStore(dialect: Dialect): Store {
     return known;
   };
   return {
-    ...translated(readersOf(dialect.read, tables), dialect),
-    write: (work) => dialect.write((db) => work(writers(db))),
+    ...translated(readersOf(dialect.read, tables), dialect, watch),
+    write: (work) => {
+      const since = watch.now();
+      return watched(
+        watch,
+        "write",
+        since,
+        dialect.write((db) => work(writers(db))),
+      );
+    },
     snapshot: (work) => dialect.snapshot((db) => work(readersOf(db, tables))),
     lock: (name) => dialect.lock(name),
     size: () => dialect.size(),
+    connections: () => dialect.connections?.(),
     migrations: dialect.migrations,
     close: () => dialect.close(),
   };
@@ -100,17 +125,38 @@ export function createStore(dialect: Dialect): Store {
 type Method = (...given: never[]) => Promise<unknown>;
 
 /** Lets every reader tell the database's own trouble as `unavailable`; inside a write the transaction does it. */
-function translated<R extends Record<string, Record<string, Method>>>(readers: R, dialect: Dialect): R {
+function translated<R extends Record<string, Record<string, Method>>>(readers: R, dialect: Dialect, watch: Watch): R {
   const guard =
     (method: Method): Method =>
-    (...given) =>
-      method(...given).catch((error: unknown) => {
-        throw dialect.translate(error);
-      });
+    (...given) => {
+      const since = watch.now();
+      return watched(watch, "read", since, method(...given), (error) => dialect.translate(error));
+    };
   return Object.fromEntries(
     Object.entries(readers).map(([noun, methods]) => [
       noun,
       Object.fromEntries(Object.entries(methods).map(([name, method]) => [name, guard(method)])),
     ]),
   ) as R;
+}
+
+/** Passes on what comes of `work`, after the watch was told. */
+function watched<T>(
+  watch: Watch,
+  kind: "read" | "write",
+  since: number,
+  work: Promise<T>,
+  failureOf: Dialect["translate"] = (error) => error,
+): Promise<T> {
+  return work.then(
+    (answer) => {
+      watch.over(kind, since);
+      return answer;
+    },
+    (error: unknown) => {
+      const failure = failureOf(error);
+      watch.over(kind, since, failure);
+      throw failure;
+    },
+  );
 }

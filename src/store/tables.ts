@@ -7,6 +7,7 @@ export const signingAlgorithms = ["ES256", "EdDSA", "RS256"] as const;
 export const keyStates = ["next", "active", "retiring", "retired"] as const;
 export const challengePurposes = ["verify-email", "change-email", "reset-password"] as const;
 export const mailStates = ["asked", "queued", "sent", "dead"] as const;
+export const auditHeadNames = ["head", "anchor"] as const;
 export const actorKinds = ["anonymous", "user", "operator", "job"] as const;
 
 /** Members that an app gave a meaning to. */
@@ -189,13 +190,38 @@ export function defineTables(k: Kit) {
       requestId: k.text("request_id"),
       reason: k.text("reason"),
       particulars: k.json<Readonly<Record<string, string | number | boolean | null>>>("particulars"),
+      /** SHA-256 over `ip`, `userAgent` and the salt: what the chain knows of them, so that they can be erased. */
+      personalDigest: k.text("personal_digest"),
+      /** Random, until they are erased; then what proves that this server did it. */
+      personalSalt: k.text("personal_salt"),
+      /** The place in the chain, given when the entry is sealed, soon after the commit. */
+      seq: k.place("seq"),
+      /** SHA-256 over the hash of the entry before, the place and the entry. */
+      hash: k.text("hash"),
+      /** The version of the server secret and a MAC: of the entry, and from when it is sealed of its place and hash. */
+      mac: k.text("mac"),
     },
     (t) => [
       k.index("audit_events_user").on(t.userId, t.id),
-      k.index("audit_events_actor").on(t.actor, t.id),
-      k.index("audit_events_at").on(t.at),
+      // Whoever signs in is nobody yet.
+      k.index("audit_events_actor").on(t.actor, t.id).where(sql`actor is not null`),
+      k.index("audit_events_action").on(t.action, t.id),
+      k.index("audit_events_session").on(t.sessionId, t.id).where(sql`session_id is not null`),
+      k.uniqueIndex("audit_events_seq").on(t.seq).where(sql`seq is not null`),
+      k.index("audit_events_unsealed").on(t.id).where(sql`seq is null`),
     ],
   );
+
+  /** Where the chain of the audit trail ends, and where it begins since a purge: so that a cut is noticed at both ends. */
+  const auditHeads = k.table("audit_heads", {
+    name: k.word("name", auditHeadNames).primaryKey(),
+    seq: k.place("seq").notNull(),
+    hash: k.text("hash").notNull(),
+    /** How many entries from before there was a chain stand at its beginning. */
+    adopted: k.place("adopted").notNull(),
+    /** As of an entry; none in a row that was only just made. */
+    mac: k.text("mac"),
+  });
 
   /** One-time proofs that are sent by mail. One of each purpose for each user: a newer one takes the place of the older. */
   const challenges = k.table(
@@ -260,6 +286,17 @@ export function defineTables(k: Kit) {
     (t) => [k.index("tries_ends").on(t.endsAt)],
   );
 
+  /** Networks whose requests are refused. */
+  const bans = k.table("bans", {
+    /** In its one spelling: `192.0.2.0/24`, `2001:db8::/64`. */
+    network: k.text("network").primaryKey(),
+    reason: k.text("reason"),
+    createdAt: k.instant("created_at").notNull(),
+    createdBy: k.text("created_by"),
+    /** From then on it counts for nothing. None where it stays until it is lifted. */
+    expiresAt: k.instant("expires_at"),
+  });
+
   /** When each job last succeeded. */
   const jobs = k.table("jobs", {
     name: k.text("name").primaryKey(),
@@ -287,7 +324,9 @@ export function defineTables(k: Kit) {
     mails,
     signingKeys,
     auditEvents,
+    auditHeads,
     tries,
+    bans,
     jobs,
     servers,
   };
@@ -305,7 +344,9 @@ export type SigningKey = Tables["signingKeys"]["$inferSelect"];
 export type Tombstone = Tables["tombstones"]["$inferSelect"];
 export type Challenge = Tables["challenges"]["$inferSelect"];
 export type Mail = Tables["mails"]["$inferSelect"];
+export type Ban = Tables["bans"]["$inferSelect"];
 export type AuditEvent = Tables["auditEvents"]["$inferSelect"];
+export type AuditHead = Tables["auditHeads"]["$inferSelect"];
 
 export type ClientKind = (typeof clientKinds)[number];
 export type CredentialKind = (typeof credentialKinds)[number];

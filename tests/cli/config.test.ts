@@ -186,7 +186,10 @@ describe.concurrent("config example", () => {
     const everything = parseEnv(uncommented) as Record<string, string>;
     expect(
       Object.keys(everything).map((name) =>
-        name.replace(/^(SECRET_KEY|REDIS_URL|SMTP_URL|SMTP_PASSWORD|ADMIN_PASSWORD)_FILE$/, "$1"),
+        name.replace(
+          /^(SECRET_KEY|REDIS_URL|SMTP_URL|SMTP_PASSWORD|ADMIN_PASSWORD|METRICS_TOKEN|TRACES_TOKEN)_FILE$/,
+          "$1",
+        ),
       ),
     ).toEqual(settings.map(({ name }) => name));
     const place = { cwd: "/nowhere" };

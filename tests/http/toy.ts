@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { Elysia, t } from "elysia";
 import type { Fields, Log } from "../../src/core/core.ts";
 import { fail } from "../../src/core/errors.ts";
+import { noMeter } from "../../src/core/meter.ts";
 import { strictBody } from "../../src/http/body.ts";
 import { docs } from "../../src/http/docs.ts";
 import { edge, visitOf } from "../../src/http/edge.ts";
@@ -13,6 +14,7 @@ export const settings = {
   PUBLIC_URL: "https://auth.example.com",
   BODY_LIMIT: 64 * 1024,
   TRUSTED_PROXIES: [],
+  ALLOWED_ORIGINS: ["https://app.example.com"],
   PROXY_HEADER: "x-forwarded-for" as const,
   COOKIE_ACCESS_NAME: "access_token",
   COOKIE_REFRESH_NAME: "refresh_token",
@@ -39,7 +41,7 @@ export function toy(changed: { PUBLIC_URL?: string; COMPAT_PATHS?: boolean } = {
     handler: { standardHostname: false },
     serve: { development: false, maxRequestBodySize: 16 * 1024 * 1024 },
   })
-    .use(edge({ log, clock, random, settings: { ...settings, ...changed } }))
+    .use(edge({ log, clock, random, meter: noMeter, settings: { ...settings, ...changed } }))
     .use(strictBody(settings))
     .use(docs({ version: "1.2.3", settings }))
     .use(answers)

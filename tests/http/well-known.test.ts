@@ -67,3 +67,36 @@ describe("GET /.well-known/jwks.json", () => {
     expect(after).toHaveLength(2);
   });
 });
+
+describe("GET /.well-known/change-password", () => {
+  test("leads to the page of the settings, whatever host the request names", async () => {
+    const { status, headers } = await server.get("/.well-known/change-password", {
+      headers: { "x-forwarded-host": "evil.example" },
+    });
+    expect([status, headers.get("location")]).toEqual([302, "http://localhost:8000/reset-password"]);
+  });
+});
+
+describe("GET /.well-known/security.txt", () => {
+  test("is not there without a contact, and says so", async () => {
+    const { status, text } = await server.get("/.well-known/security.txt");
+    expect(status).toBe(404);
+    expect(text).toContain("SECURITY_CONTACT");
+  });
+
+  test("names the contact, and until when that holds", async () => {
+    const named = await startServer({ SECURITY_CONTACT: "mailto:security@example.com" });
+    try {
+      const { status, text, headers } = await named.get("/.well-known/security.txt");
+      expect([status, headers.get("content-type")]).toEqual([200, "text/plain; charset=utf-8"]);
+      const [contact, expires, canonical] = text.trimEnd().split("\n");
+      expect(contact).toBe("Contact: mailto:security@example.com");
+      expect(canonical).toBe("Canonical: http://localhost:8000/.well-known/security.txt");
+      const until = Date.parse(expires?.replace("Expires: ", "") ?? "");
+      const days = (until - Date.parse(headers.get("date") ?? "")) / 86_400_000;
+      expect(Math.round(days)).toBe(180);
+    } finally {
+      await named.end();
+    }
+  });
+});

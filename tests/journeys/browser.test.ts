@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import type { Answer, Tokens, WireSession } from "../support/client.ts";
+import { type Answer, firefoxAgent, type Tokens, type WireSession } from "../support/client.ts";
 import { CookieJar, type SetCookie } from "../support/cookie-jar.ts";
 import { goodPassword } from "../support/core.ts";
 import {
@@ -24,11 +24,11 @@ const ours = { origin: "https://auth.example.com", "sec-fetch-site": "same-origi
 const foreign = { origin: "https://evil.example", "sec-fetch-site": "cross-site" };
 
 /** A browser in which somebody has signed in. */
-async function signedIn(credential: "tokens" | "session"): Promise<CookieJar> {
+async function signedIn(credential: "tokens" | "session", headers = {}): Promise<CookieJar> {
   const jar = new CookieJar();
   const choice = { email: (await signUp(server)).email, delivery: "cookie" } as const;
-  if (credential === "tokens") await signIn(server, choice, { jar });
-  else await signInForSession(server, choice, { jar });
+  if (credential === "tokens") await signIn(server, choice, { jar, headers });
+  else await signInForSession(server, choice, { jar, headers });
   return jar;
 }
 
@@ -145,6 +145,9 @@ describe("SE-6 cookies", () => {
 describe("BR-1 an unsafe request that cookies carry", () => {
   const rename = async (headers: Record<string, string>, jar?: CookieJar) =>
     await server.patch(me, { full_name: "Changed" }, { jar: jar ?? (await signedIn("session")), headers });
+  const silent = { "user-agent": firefoxAgent };
+  const csrfToken = async (jar: CookieJar) =>
+    (await server.get<{ csrf_token: string }>("/api/v1/auth/csrf", { jar })).body.csrf_token;
 
   test.each([
     ["another origin", { origin: "https://evil.example" }, "https://evil.example"],
@@ -168,7 +171,6 @@ describe("BR-1 an unsafe request that cookies carry", () => {
     ["our own pages, in an older browser", { origin: "https://auth.example.com" }],
     ["an allowed origin", { origin: "https://app.example.com", "sec-fetch-site": "same-site" }],
     ["the address bar", { "sec-fetch-site": "none" }],
-    ["a program", {}],
   ])("from %s is taken", async (_, headers: Record<string, string>) => {
     expect((await rename(headers)).status).toBe(200);
   });
@@ -184,6 +186,44 @@ describe("BR-1 an unsafe request that cookies carry", () => {
     expect((await server.post("/api/v1/auth/refresh", undefined, { jar })).status).toBe(200);
   });
 
+  test.each(["tokens", "session"] as const)(
+    "of a browser that does not say whence is taken with a token of its own session alone (%s)",
+    async (credential) => {
+      const jar = await signedIn(credential);
+      expectProblem(await rename(silent, jar), 403, "csrf_rejected");
+      const token = await csrfToken(jar);
+      const foreignToken = await csrfToken(await signedIn(credential));
+      const anonymousToken = await csrfToken(new CookieJar());
+      const forged = `${token.slice(0, -1)}${token.endsWith("A") ? "Q" : "A"}`;
+      for (const wrong of [foreignToken, anonymousToken, forged, "", "x".repeat(5000), token.split(".")[0]!]) {
+        expectProblem(await rename({ ...silent, "x-csrf-token": wrong }, jar), 403, "csrf_rejected");
+      }
+      expect((await rename({ ...silent, "x-csrf-token": token }, jar)).status).toBe(200);
+      // What the browser does say is not overruled.
+      expectProblem(await rename({ ...foreign, "x-csrf-token": token }, jar), 403, "csrf_rejected");
+    },
+  );
+
+  test("needs no such proof from what is no browser, as no person's cookies are there", async () => {
+    const curl = { "user-agent": "curl/8.5.0" };
+    expect((await rename(curl, await signedIn("session", curl))).status).toBe(200);
+  });
+
+  test("refreshes and signs out with such a token", async () => {
+    const jar = await signedIn("tokens");
+    const send = (path: string, token?: string) =>
+      server.post(`/api/v1/auth/${path}`, undefined, {
+        jar,
+        headers: { ...silent, ...(token !== undefined && { "x-csrf-token": token }) },
+      });
+    const token = await csrfToken(jar);
+    for (const path of ["refresh", "logout"]) expectProblem(await send(path), 403, "csrf_rejected");
+    expect((await send("refresh", token)).status).toBe(200);
+    // The session is the same one, whichever handles it has by now.
+    expect((await send("logout", token)).status).toBe(204);
+    expect(jar.names).toEqual([]);
+  });
+
   test("needs no such proof where no cookie carries it", async () => {
     const { access_token: bearer, refresh_token } = await newTokens(server);
     const sending = { bearer, headers: foreign };
@@ -192,6 +232,64 @@ describe("BR-1 an unsafe request that cookies carry", () => {
     expect((await server.get(me, { jar: await signedIn("session"), headers: foreign })).status).toBe(200);
     expect((await server.post("/api/v1/auth/logout", undefined, sending)).status).toBe(204);
     expect(await statusOfMe(server, bearer)).toBe(401);
+  });
+});
+
+describe("BR-2 a page of another origin", () => {
+  const listed = "https://app.example.com";
+  const others = [
+    "https://evil.example",
+    "null",
+    "https://app.example.com.evil.example",
+    "http://app.example.com",
+    "*",
+  ];
+  const shared = (answer: Answer<unknown>) =>
+    ["origin", "credentials"].map((name) => answer.headers.get(`access-control-allow-${name}`));
+  const preflight = (origin: string, path = me, method = "PATCH") =>
+    server.send("OPTIONS", path, undefined, {
+      headers: { origin, "access-control-request-method": method, "access-control-request-headers": "content-type" },
+    });
+
+  test("reads every answer where it is listed, failures too, and nothing says so to any other", async () => {
+    const bearer = (await newTokens(server)).access_token;
+    for (const [path, status] of [
+      [me, 200],
+      ["/nowhere", 404],
+      ["/health", 200],
+    ] as const) {
+      const allowed = await server.get(path, { bearer, headers: { origin: listed } });
+      expect([path, allowed.status]).toEqual([path, status]);
+      expect(shared(allowed)).toEqual([listed, "true"]);
+      expect(allowed.headers.get("vary")).toBe("origin");
+      expect(allowed.headers.get("access-control-expose-headers")).toContain("retry-after");
+      for (const origin of others) {
+        const refused = await server.get(path, { bearer, headers: { origin } });
+        expect([origin, ...shared(refused), refused.headers.get("vary")]).toEqual([origin, null, null, "origin"]);
+      }
+    }
+    expect(shared(await server.get(me, { headers: { origin: listed } }))).toEqual([listed, "true"]);
+  });
+
+  test("may ask beforehand where it is listed", async () => {
+    const answer = await preflight(listed);
+    expect(answer.status).toBe(204);
+    expect(shared(answer)).toEqual([listed, "true"]);
+    expect(answer.headers.get("access-control-allow-methods")).toContain("PATCH");
+    for (const name of ["authorization", "content-type", "x-csrf-token", "if-match"])
+      expect(answer.headers.get("access-control-allow-headers")).toContain(name);
+    expect(answer.headers.get("access-control-max-age")).toBe("600");
+  });
+
+  test.each(others)("is told who was expected where it is %s", async (origin) => {
+    const answer = await preflight(origin);
+    expectProblem(answer, 403, "csrf_rejected");
+    expect(shared(answer)).toEqual([null, null]);
+  });
+
+  test("asks in vain for a path that there is not", async () => {
+    expectProblem(await preflight(listed, "/api/v1/nowhere"), 404, "not_found");
+    expectProblem(await server.send("OPTIONS", me), 405, "method_not_allowed");
   });
 });
 

@@ -23,6 +23,8 @@ const open = [
   "GET /livez",
   "GET /readyz",
   "GET /.well-known/jwks.json",
+  "GET /.well-known/change-password",
+  "GET /.well-known/security.txt",
   "POST /api/v1/auth/register",
   "POST /api/v1/auth/login",
   "POST /api/v1/auth/login-form",
@@ -32,6 +34,7 @@ const open = [
   "POST /api/v1/auth/verify-email/resend",
   "POST /api/v1/auth/forgot-password",
   "POST /api/v1/auth/reset-password",
+  "GET /api/v1/auth/csrf",
 ];
 const closed = routes.filter(({ name }) => !open.includes(name));
 const guarded = routes.filter(

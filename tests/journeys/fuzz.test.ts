@@ -57,9 +57,16 @@ async function send(request: HostileRequest) {
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
-/** The route that was asked in the end: another method may be another route. */
-const answering = ({ route, method }: HostileRequest): Route =>
-  routes.find((one) => one.path === route.path && one.method === method) ?? route;
+const parameter = /\{\w+\}/g;
+
+/** The route that was asked in the end: another method may be another route, and `%2e%2e` never arrives as it was sent. */
+const answering = ({ route, method, path }: HostileRequest): Route => {
+  const { pathname } = new URL(path, server.url);
+  const [asked] = routes
+    .filter((one) => one.method === method && new RegExp(`^${one.path.replace(parameter, "[^/]+")}$`).test(pathname))
+    .toSorted((one, other) => one.path.split("{").length - other.path.split("{").length);
+  return asked ?? routes.find((one) => one.path === route.path && one.method === method) ?? route;
+};
 
 /** What is wrong with an answer, in words. */
 function complaints(request: HostileRequest, answer: Awaited<ReturnType<typeof send>>): string[] {
@@ -72,7 +79,8 @@ function complaints(request: HostileRequest, answer: Awaited<ReturnType<typeof s
   const schema = answering(request).answers.get(status);
   if (schema === undefined) return [...found, `${status} is not in the document`];
   if (schema === null) return text === "" ? found : [...found, `${status} with a body`];
-  return [...found, ...misfits(schema, JSON.parse(text))];
+  const isJson = /json/.test(headers.get("content-type") ?? "");
+  return [...found, ...misfits(schema, isJson ? JSON.parse(text) : text)];
 }
 
 function complaintsOfProblem(

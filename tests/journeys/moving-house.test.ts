@@ -26,8 +26,10 @@ const tables = [
   "challenges",
   "mails",
   "audit_events",
+  "audit_heads",
   "jobs",
   "tries",
+  "bans",
 ];
 
 /** So many more sign-ins of a user, a thousand in each transaction. */

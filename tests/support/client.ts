@@ -41,8 +41,11 @@ export function createClient(origin: () => string) {
   async function send<T>(method: string, path: string, body?: unknown, sending: Sending = {}): Promise<Answer<T>> {
     const { jar, bearer, signal } = sending;
     const cookies = jar?.headerFor(path) ?? "";
+    const own = Object.keys(sending.headers ?? {});
+    const saysWhence = own.some((name) => ["origin", "sec-fetch-site", "user-agent"].includes(name));
     const headers = {
       "user-agent": firefoxAgent,
+      ...(cookies !== "" && !saysWhence && { "sec-fetch-site": "same-origin" }),
       ...(body !== undefined && { "content-type": "application/json" }),
       ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
       ...(cookies !== "" && { cookie: cookies }),

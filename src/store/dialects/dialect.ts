@@ -30,6 +30,9 @@ export type Migrations = {
 /** A lock of one job over all processes. It ends with its holder, however that dies. */
 export type Release = () => void | Promise<void>;
 
+/** Connections of a pool, and how many wait for one. */
+export type Connections = { readonly idle: number; readonly used: number; readonly waiting: number };
+
 /** One database behind the store: the seam between the two dialects. */
 export type Dialect = {
   readonly name: "sqlite" | "postgres";
@@ -46,6 +49,8 @@ export type Dialect = {
   lock(name: string): Promise<Release | undefined>;
   /** The time of its machine; left out where that is this one. */
   readonly now?: () => Promise<Date>;
+  /** Left out where there is no pool. */
+  readonly connections?: () => Connections;
   /** In bytes, with everything that belongs to it. */
   size(): Promise<number>;
   readonly migrations: Migrations;

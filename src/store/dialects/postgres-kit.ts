@@ -15,6 +15,7 @@ export const postgresKit = {
   word: (name: string) => pg.text(name),
   flag: (name: string) => pg.boolean(name),
   count: (name: string) => pg.integer(name),
+  place: (name: string) => pg.bigint(name, { mode: "number" }),
   // Milliseconds, as on SQLite: a cursor made from a finer time would skip rows.
   instant: (name: string) => pg.timestamp(name, { withTimezone: true, precision: 3, mode: "date" }),
   json: (name: string) => pg.jsonb(name),

@@ -13,7 +13,9 @@ export const {
   mails,
   signingKeys,
   auditEvents,
+  auditHeads,
   tries,
+  bans,
   jobs,
   servers,
 } = defineTables(postgresKit);

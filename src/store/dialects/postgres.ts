@@ -117,6 +117,11 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
       const { rows } = await telling(pool.query<{ now: Date }>("SELECT clock_timestamp() AS now"));
       return rows[0]!.now;
     },
+    connections: () => ({
+      idle: pool.idleCount,
+      used: pool.totalCount - pool.idleCount,
+      waiting: pool.waitingCount,
+    }),
     size: async () => {
       const { rows } = await telling(
         pool.query<{ bytes: string }>("SELECT pg_database_size(current_database())::text AS bytes"),

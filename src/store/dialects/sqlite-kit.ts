@@ -12,6 +12,8 @@ export const sqliteKit = {
   word: <const T extends string>(name: string, _words: readonly T[]) => sqlite.text(name).$type<T>(),
   flag: (name: string) => sqlite.integer(name, { mode: "boolean" }),
   count: (name: string) => sqlite.integer(name),
+  /** For what is counted through all the years that a server runs. */
+  place: (name: string) => sqlite.integer(name),
   instant: (name: string) => sqlite.integer(name, { mode: "timestamp_ms" }),
   json: <T>(name: string) => sqlite.text(name, { mode: "json" }).$type<T>(),
 };

@@ -1,0 +1,161 @@
+/**
+ * Traces, sent by OTLP over HTTP in its JSON form. Made of what the meter is told anyway: a request is a span, and what
+ * is measured while it is answered are the spans beneath it. They hold names of routes and of parts, and nothing of a
+ * request. Loaded where TRACES_URL is set.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { Config } from "../config.ts";
+import type { Log, Random } from "../core/core.ts";
+import type { Meter } from "../core/meter.ts";
+import { unixNanoseconds } from "./system.ts";
+
+type Context = { readonly traceId: string; readonly spanId: string; readonly isSampled: boolean };
+type Trace = Context & { readonly parentId: string | undefined };
+
+/** What the conventions of OpenTelemetry call these kinds. */
+const kinds = { internal: 1, server: 2, client: 3 } as const;
+const failedStatus = { code: 2 };
+
+type Attributes = Readonly<Record<string, string | number>>;
+type Done = {
+  readonly name: string;
+  readonly kind: keyof typeof kinds;
+  readonly seconds: number;
+  readonly failed?: boolean;
+  readonly attributes?: Attributes;
+};
+
+/** Spans that wait to be sent: more than that, and what comes is lost. */
+const mostWaiting = 4_096;
+/** How often they are sent, and how long that may take, in milliseconds. */
+const sendEvery = 2_000;
+const patience = 2_000;
+
+type Settings = Pick<Config, "TRACES_URL" | "TRACES_TOKEN" | "TRACES_RATIO">;
+type World = { readonly version: string; readonly random: Random; readonly log: Log };
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+
+/** The context of a caller (W3C Trace Context, section 3.2); `undefined` where it cannot be read. */
+function readParent(traceparent: string | undefined): Context | undefined {
+  const [, traceId, spanId, flags] = /^00-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})$/.exec(traceparent ?? "") ?? [];
+  const isValid = traceId && spanId && flags && !/^0+$/.test(traceId) && !/^0+$/.test(spanId);
+  return isValid ? { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & 1) === 1 } : undefined;
+}
+
+/** The same meter, from which traces are made. `stop` sends what is left. */
+export function createTraces(meter: Meter, { TRACES_URL = "", TRACES_TOKEN, TRACES_RATIO }: Settings, world: World) {
+  const { random, log, version } = world;
+  const current = new AsyncLocalStorage<Trace>();
+  let waiting: object[] = [];
+  let lost = 0;
+
+  const begin = (traceparent: string | undefined): Trace => {
+    const parent = readParent(traceparent);
+    const [chance = 0] = new Uint32Array(random.bytes(4).slice().buffer);
+    return {
+      traceId: parent?.traceId ?? hex(random.bytes(16)),
+      spanId: hex(random.bytes(8)),
+      parentId: parent?.spanId,
+      isSampled: parent?.isSampled ?? chance < TRACES_RATIO * 2 ** 32,
+    };
+  };
+
+  const keep = ({ traceId, spanId, parentId }: Omit<Trace, "isSampled">, done: Done): void => {
+    if (waiting.length >= mostWaiting) {
+      lost++;
+      return;
+    }
+    const end = meter.now();
+    waiting.push({
+      traceId,
+      spanId,
+      ...(parentId && { parentSpanId: parentId }),
+      name: done.name,
+      kind: kinds[done.kind],
+      startTimeUnixNano: unixNanoseconds(end - done.seconds),
+      endTimeUnixNano: unixNanoseconds(end),
+      attributes: attributesOf(done.attributes ?? {}),
+      ...(done.failed && { status: failedStatus }),
+    });
+  };
+  /** What is over by now, and was done for the current request. */
+  const beneath = (done: Done): void => {
+    const trace = current.getStore();
+    if (!trace?.isSampled) return;
+    keep({ traceId: trace.traceId, spanId: hex(random.bytes(8)), parentId: trace.spanId }, done);
+  };
+
+  const resource = { attributes: attributesOf({ "service.name": "authctl", "service.version": version }) };
+  const send = async (): Promise<void> => {
+    if (waiting.length === 0) return;
+    const spans = waiting;
+    waiting = [];
+    const body = JSON.stringify({ resourceSpans: [{ resource, scopeSpans: [{ scope: { name: "authctl" }, spans }] }] });
+    const headers = {
+      "content-type": "application/json",
+      ...(TRACES_TOKEN !== undefined && { authorization: `Bearer ${TRACES_TOKEN}` }),
+    };
+    const status = await fetch(TRACES_URL, {
+      method: "POST",
+      headers,
+      body,
+      redirect: "error",
+      signal: AbortSignal.timeout(patience),
+    }).then(
+      (answer) => answer.status,
+      () => 0,
+    );
+    // Not tried again: what comes meanwhile is worth more.
+    if (status < 200 || status > 299) log.warn("traces_not_sent", { spans: spans.length, status });
+    if (lost > 0) log.warn("traces_lost", { spans: lost });
+    lost = 0;
+  };
+  let sending = Promise.resolve();
+  const timer = setInterval(() => {
+    sending = sending.then(send);
+  }, sendEvery);
+  timer.unref();
+
+  const traced: Meter = {
+    ...meter,
+    during: (traceparent, work) => current.run(begin(traceparent), () => meter.during(traceparent, work)),
+    request(method, route, status, seconds) {
+      meter.request(method, route, status, seconds);
+      const trace = current.getStore();
+      if (!trace?.isSampled) return;
+      const attributes = { "http.request.method": method, "http.route": route, "http.response.status_code": status };
+      keep(trace, { name: `${method} ${route}`, kind: "server", seconds, failed: status >= 500, attributes });
+    },
+    hashWaited(seconds) {
+      meter.hashWaited(seconds);
+      beneath({ name: "wait to hash", kind: "internal", seconds });
+    },
+    hashed(seconds) {
+      meter.hashed(seconds);
+      beneath({ name: "hash", kind: "internal", seconds });
+    },
+    database(kind, seconds, failed) {
+      meter.database(kind, seconds, failed);
+      beneath({ name: `database ${kind}`, kind: "client", seconds, failed });
+    },
+    redis(errand, seconds, failed) {
+      meter.redis(errand, seconds, failed);
+      beneath({ name: `redis ${errand}`, kind: "client", seconds, failed });
+    },
+  };
+  return {
+    meter: traced,
+    stop: async (): Promise<void> => {
+      clearInterval(timer);
+      await sending;
+      await send();
+    },
+  };
+}
+
+const attributesOf = (attributes: Attributes) =>
+  Object.entries(attributes).map(([key, value]) => ({
+    key,
+    value: typeof value === "number" ? { intValue: String(value) } : { stringValue: value },
+  }));
