@@ -21,9 +21,13 @@ export type Reserved = ReadonlyArray<{ readonly key: string; readonly endsAt: Da
 /** Reserves one try of a password. Fails with `rate_limited`, the same whether there is such a user or not. */
 export async function reservePasswordTry(core: Core, by: Actor, subject: Subject): Promise<Reserved> {
   if (!core.settings.RATE_LIMITS) return [];
-  return await core.store.write((tx) =>
-    reserve(core, tx, { sign_in_account: accountKey(core, subject), ...fromAddress(by, "sign_in_address") }),
-  );
+  const account = accountKey(core, subject);
+  const address = addressOf(by);
+  const wanted = {
+    sign_in_account: account,
+    ...(address !== undefined && { sign_in_address: address, sign_in_pair: pairOf(account, address) }),
+  };
+  return await core.store.write((tx) => reserve(core, tx, wanted));
 }
 
 /**
@@ -33,18 +37,23 @@ export async function reservePasswordTry(core: Core, by: Actor, subject: Subject
 export async function reserveMail(core: Core, tx: Tx, by: Actor, emailKey: string): Promise<void> {
   if (!core.settings.RATE_LIMITS) return;
   const mail_account = sign(core.keyring, "tries", emailKey);
-  await reserve(core, tx, { mail_account, ...fromAddress(by, "mail_address") });
+  const mail_address = addressOf(by);
+  await reserve(core, tx, { mail_account, ...(mail_address !== undefined && { mail_address }) });
 }
 
 /** Forgets the passwords that were tried on one account: a stranger's tries must not keep its owner out (rule LI-2). */
-export async function forgiveTries(tx: Tx, userId: string): Promise<void> {
+export async function forgiveTries(tx: Tx, by: Actor, userId: string): Promise<void> {
+  const address = addressOf(by);
   await tx.tries.forget(keyOf("sign_in_account", userId));
+  if (address !== undefined) await tx.tries.forget(keyOf("sign_in_pair", pairOf(userId, address)));
 }
 
-function fromAddress(by: Actor, limit: TryName): Partial<Record<TryName, string>> {
+function addressOf(by: Actor): string | undefined {
   const { ip } = clientOf(by);
-  return ip === null ? {} : { [limit]: addressKey(ip) };
+  return ip === null ? undefined : addressKey(ip);
 }
+
+const pairOf = (account: string, address: string): string => `${account}|${address}`;
 
 const keyOf = (limit: TryName, whose: string): string => `${limit}:${whose}`;
 

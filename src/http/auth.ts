@@ -47,6 +47,7 @@ export const authRoutes = (core: Core) => {
         return answerUser(set, made);
       },
       {
+        rate: "register",
         body: schemas.registerBody,
         detail: describe("Sign up", {
           tag: "auth",
@@ -129,6 +130,7 @@ export const authRoutes = (core: Core) => {
         }
       },
       {
+        rate: "refresh",
         body: schemas.refreshBody,
         detail: describe("Trade a refresh token for its successor", {
           tag: "auth",
