@@ -304,6 +304,12 @@ export const table = {
       fallback: (chosen) => (chosen["COOKIE_SECURE"] && !chosen["COOKIE_DOMAIN"] ? "__Host-session" : "session"),
       fallbackDoc: "__Host-session (session where COOKIE_SECURE is off or COOKIE_DOMAIN is set)",
     }),
+    COOKIE_DEVICE_NAME: required({
+      doc: "The name of the cookie that tells a browser that somebody has signed in with. It signs nobody in: it keeps strangers who try the password from locking that browser out.",
+      parse: cookieName,
+      fallback: (chosen) => (chosen["COOKIE_SECURE"] && !chosen["COOKIE_DOMAIN"] ? "__Host-device" : "device"),
+      fallbackDoc: "__Host-device (device where COOKIE_SECURE is off or COOKIE_DOMAIN is set)",
+    }),
     ALLOWED_ORIGINS: required({
       doc: "Origins of other hosts whose pages may send requests with our cookies and read the answers, separated by commas, or as a JSON array.",
       parse: origins,

@@ -174,6 +174,46 @@ describe("LI-0 passwords tried on one account", () => {
   });
 });
 
+describe("LI-2 an account that strangers have locked", () => {
+  const proxied = { TRUSTED_PROXIES: "127.0.0.1" };
+  const from = (ip: string) => ({ "x-forwarded-for": ip });
+  const login = "/api/v1/auth/login";
+
+  test("lets in the browser of its owner, signed out or not, and no other", async () => {
+    const server = await start(proxied);
+    const { email } = await signUp(server);
+    const jar = new CookieJar();
+    const choice = { email, password: goodPassword, delivery: "cookie" };
+    expect((await server.post(login, choice, { jar })).status).toBe(200);
+    expect((await server.post("/api/v1/auth/logout", undefined, { jar })).status).toBe(204);
+    const device = jar.get("device");
+    expect(jar.names).toEqual(["device"]);
+    expect(await statusOfMe(server, device ?? "")).toBe(401);
+
+    const eve = new CookieJar();
+    const other = await signUp(server);
+    await server.post(login, { ...choice, email: other.email }, { jar: eve });
+    await times(11, () => server.post(login, { email, password: "wrong" }, { headers: from("203.0.113.5") }));
+    for (const sending of [{}, { jar: eve }]) {
+      expectProblem(await server.post(login, choice, sending), 429, "rate_limited");
+    }
+    expect((await server.post(login, choice, { jar, headers: from("192.0.2.9") })).status).toBe(200);
+    expect(jar.get("device")).toBe(device);
+  });
+
+  test("lets in by the form too", async () => {
+    const server = await start({});
+    const { email } = await signUp(server);
+    const jar = new CookieJar();
+    await server.post(login, { email, password: goodPassword, delivery: "cookie" }, { jar });
+    await times(11, () => server.post(login, { email, password: "wrong" }));
+    const form = String(new URLSearchParams({ username: email, password: goodPassword }));
+    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    expectProblem(await server.post("/api/v1/auth/login-form", form, { headers }), 429, "rate_limited");
+    expect((await server.post("/api/v1/auth/login-form", form, { headers, jar })).status).toBe(200);
+  });
+});
+
 test.each([
   ["http://localhost/livez", false],
   ["http://localhost/livez?x=1", false],
