@@ -35,6 +35,7 @@ export const tryLimits = {
 
 export type RateName = keyof typeof rates;
 export type TryName = keyof typeof tryLimits;
+export const tryNames = Object.keys(tryLimits) as [TryName, ...TryName[]];
 export type LimitName = RateName | TryName;
 
 /** Every limit by its name. Another one is another row above, and the setting that it names. */

@@ -68,11 +68,11 @@ function addressOf(by: Actor): string | undefined {
   return ip === null ? undefined : addressKey(ip);
 }
 
-const pairOf = (account: string, other: string): string => `${account}|${other}`;
+export const pairOf = (account: string, other: string): string => `${account}|${other}`;
 
 type Wanted = Partial<Record<TryName, string>>;
 
-const keyOf = (limit: TryName, whose: string): string => `${limit}:${whose}`;
+export const keyOf = (limit: TryName, whose: string): string => `${limit}:${whose}`;
 
 /** A name that nobody has is counted too. What was typed is not stored: people type passwords there. */
 function accountKey(core: Core, { user, identifier }: Subject): string {

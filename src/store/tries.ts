@@ -11,6 +11,9 @@ const begins = ({ key }: Tables["tries"], prefix: string) =>
 export const tryReaders = (db: Db, { tries }: Tables) => ({
   byKey: async (key: string): Promise<Tries | undefined> =>
     (await db.select().from(tries).where(eq(tries.key, key)))[0],
+  /** Those whose key begins so. */
+  beginning: async (prefix: string): Promise<Tries[]> =>
+    await db.select().from(tries).where(begins(tries, prefix)).orderBy(asc(tries.key)),
   /** Windows that ended before `before`, and the oldest of those ends. */
   expired: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
     const ended = lte(tries.endsAt, before);
