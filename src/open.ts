@@ -261,7 +261,11 @@ async function openAids(
   const counts = purpose === "serve" && config.RATE_LIMITS;
   const limiter = counts
     ? (await import("./adapters/limiters.ts")).createLimiter({
-        quotas: { requests: quotaOf(config, "requests") },
+        quotas: {
+          requests: quotaOf(config, "requests"),
+          register: quotaOf(config, "register"),
+          refresh: quotaOf(config, "refresh"),
+        },
         workers: config.WORKERS,
         redis,
       })

@@ -41,6 +41,7 @@ export const actions = {
   "refresh.reused": "a spent refresh token came back",
   "ban.added": "requests of a network were refused",
   "ban.lifted": "requests of a network were taken again",
+  "limit.reset": "tries that were counted were forgotten",
   "key.created": "a signing key was made",
   "key.rotated": "the next signing key began to sign",
   "key.retired": "a signing key was retired",

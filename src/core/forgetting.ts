@@ -53,7 +53,7 @@ const changes: Changes = {
   signingKeys: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retireExpired: "nobody" },
   auditEvents: { insert: "nobody", seal: "nobody", removeThrough: "nobody", erase: "nobody" },
   auditHeads: { claim: "nobody", put: "nobody" },
-  tries: { reserve: "nobody", giveBack: "nobody", forget: "nobody", purge: "nobody" },
+  tries: { reserve: "nobody", giveBack: "nobody", forget: "nobody", forgetAll: "nobody", purge: "nobody" },
   bans: { put: "nobody", remove: "nobody", removeExpired: "nobody" },
   jobs: { recordSuccess: "nobody" },
   servers: { beat: "nobody", remove: "nobody", purge: "nobody" },

@@ -84,7 +84,7 @@ export async function resetPassword(core: Core, by: Actor, token: string, passwo
     if (user.emailKey !== challenge.emailKey) fail("token_invalid");
     await tx.users.update(user.id, { passwordHash, updatedAt: core.clock.now() });
     await markVerified(core, tx, by, user);
-    await forgiveTries(tx, user.id);
+    await forgiveTries(tx, by, user.id);
     await recordNewPassword(core, tx, by, user, "reset");
   });
 }

@@ -9,6 +9,7 @@ import type { BulkDisabled } from "./disabling.ts";
 import type { Check } from "./health.ts";
 import type { Imported } from "./importing.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
+import type { Count } from "./limit-counts.ts";
 import type { Insight } from "./mail-queue.ts";
 import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
@@ -123,6 +124,14 @@ export const banView = (ban: Ban) => ({
   created_at: ban.createdAt.toISOString(),
   created_by: ban.createdBy,
   expires_at: time(ban.expiresAt),
+});
+
+export const countView = (counted: Count) => ({
+  limit: counted.limit,
+  together_with: counted.together,
+  spent: counted.spent,
+  most: counted.most,
+  ends_at: counted.endsAt.toISOString(),
 });
 
 /** `subject` is the user that it was done to, `seq` its place in the chain, once it has one. */
