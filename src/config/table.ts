@@ -212,6 +212,11 @@ export const table = {
       parse: choice("off", "observe", "ua-family", "ua-strict"),
       fallback: "ua-family",
     }),
+    STEP_UP_TTL: required({
+      doc: "How long ago a password may have been proved, by signing in or at POST /api/v1/users/me/proof, for changes of roles, of the addresses of other users, and for deleting them; at most 24h. 0 asks for no such proof.",
+      parse: upTo("24h"),
+      fallback: "10m",
+    }),
     SESSION_CACHE_TTL: required({
       doc: "How long a session that was checked may be taken from Redis without asking the database, at most 5 seconds; 0 always asks. The bound on how late a revocation counts where Redis cannot be told of it.",
       parse: upTo("5s"),

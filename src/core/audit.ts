@@ -35,6 +35,7 @@ export const actions = {
   "login.failed": "failed to sign in",
   "session.revoked": "a session was ended",
   "session.all_revoked": "was signed out everywhere",
+  "session.proved": "proved the password again",
   "session.client_changed": "a session came from another client",
   "refresh.retried": "a refresh token came twice within its grace",
   "refresh.late_retry": "a refresh token came twice after its grace, once",

@@ -33,7 +33,14 @@ const changes: Changes = {
   roles: { insert: "nobody", update: "nobody", delete: "holders of a removed role" },
   // Only those who were not there, and so have no session.
   userBatches: { insert: "nobody" },
-  sessions: { insert: "nobody", touch: "nobody", revoke: "sessions", adoptEpoch: "sessions", purge: "nobody" },
+  sessions: {
+    insert: "nobody",
+    touch: "nobody",
+    revoke: "sessions",
+    prove: "sessions",
+    adoptEpoch: "sessions",
+    purge: "nobody",
+  },
   refreshFamilies: { insert: "nobody", advance: "nobody", countRetry: "nobody", countLateRetry: "nobody" },
   challenges: { put: "nobody", consume: "nobody", spendAll: "nobody", purge: "nobody" },
   mails: {
