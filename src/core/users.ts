@@ -5,15 +5,15 @@ import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { identifierKey } from "./identifiers.ts";
-import { emailOf, type Identity, type Named, parseIdentity } from "./identities.ts";
 import { addresseeOf, queueMail } from "./mail.ts";
-import { checkPassword } from "./password-policy.ts";
+import { checkPassword } from "./passwords/password-policy.ts";
 import { hashPassword, provePassword } from "./passwords.ts";
-import { editedProfile, type ProfileEdit } from "./profiles.ts";
 import { defaultRole, keepAnAdmin, requireAuthorityOver, requireAuthorityToGive } from "./roles.ts";
 import { endAllSessions } from "./sessions.ts";
 import { requireRecentProof } from "./step-up.ts";
-import { bury } from "./tombstones.ts";
+import { emailOf, type Identity, type Named, parseIdentity } from "./users/identities.ts";
+import { editedProfile, type ProfileEdit } from "./users/profiles.ts";
+import { bury } from "./users/tombstones.ts";
 
 /** A user with the names of the roles: what both doors show. */
 export type Member = { readonly user: User; readonly roles: readonly string[] };

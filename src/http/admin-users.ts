@@ -1,8 +1,8 @@
 import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
-import { disableUsers } from "../core/disabling.ts";
 import { listSessionsOf, revokeSessionOf, signOutEverywhere } from "../core/sessions.ts";
-import { listUsers } from "../core/user-lists.ts";
+import { disableUsers } from "../core/users/disabling.ts";
+import { listUsers } from "../core/users/user-lists.ts";
 import { createUser, deleteUser, getUser, updateUser } from "../core/users.ts";
 import { bulkDisabledView, pageView, sessionView, userView } from "../core/views.ts";
 import { guards } from "./guards.ts";

@@ -1,8 +1,8 @@
 import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
 import { fail } from "../core/errors.ts";
-import { changePassword } from "../core/new-passwords.ts";
 import { proveAgain } from "../core/step-up.ts";
+import { changePassword } from "../core/users/new-passwords.ts";
 import { deleteOwnAccount, type Member, type MemberChange, type OwnChange, updateOwnAccount } from "../core/users.ts";
 import { userView } from "../core/views.ts";
 import type { Account, Profile } from "../store/tables.ts";

@@ -8,14 +8,14 @@ import { type Action, actionNames, actions, record } from "../../src/core/audit.
 import type { Core } from "../../src/core/core.ts";
 import { resetCounts } from "../../src/core/limit-counts.ts";
 import { login, signOut } from "../../src/core/login.ts";
-import { changePassword, setPassword } from "../../src/core/new-passwords.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
-import { register } from "../../src/core/registration.ts";
 import { grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate, revokeOwnSession, revokeSessions, signOutEverywhere } from "../../src/core/sessions.ts";
 import { rotateSigningKey } from "../../src/core/signing-keys.ts";
 import { proveAgain } from "../../src/core/step-up.ts";
 import { purge, purgeKinds } from "../../src/core/upkeep.ts";
+import { changePassword, setPassword } from "../../src/core/users/new-passwords.ts";
+import { register } from "../../src/core/users/registration.ts";
 import { createUser, deleteOwnAccount, deleteUser, disableUser, enableUser, updateUser } from "../../src/core/users.ts";
 import type { AuditFilter } from "../../src/store/audit-events.ts";
 import { failToSignIn } from "../support/audit-trail.ts";

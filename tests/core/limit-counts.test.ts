@@ -3,7 +3,7 @@ import { anonymous, type Client } from "../../src/core/actors.ts";
 import { rememberDevice } from "../../src/core/known-devices.ts";
 import { listCounts, resetCounts } from "../../src/core/limit-counts.ts";
 import { login } from "../../src/core/login.ts";
-import { forgotPassword } from "../../src/core/new-passwords.ts";
+import { forgotPassword } from "../../src/core/users/new-passwords.ts";
 import { codeOf, firefox, goodPassword, openTestCore, registerAda, root, type TestCore } from "../support/core.ts";
 
 const minute = 60_000;

@@ -1,15 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { anonymous, type Client } from "../../src/core/actors.ts";
 import { login } from "../../src/core/login.ts";
+import { refresh } from "../../src/core/refresh-tokens.ts";
+import { authenticate } from "../../src/core/sessions.ts";
 import {
   changePassword,
   forgotPassword,
   orderReset,
   resetPassword,
   setPassword,
-} from "../../src/core/new-passwords.ts";
-import { refresh } from "../../src/core/refresh-tokens.ts";
-import { authenticate } from "../../src/core/sessions.ts";
+} from "../../src/core/users/new-passwords.ts";
 import { createUser, deleteUser, disableUser, enableUser, getUser, updateUser } from "../../src/core/users.ts";
 import { kindsTo, newestMail, queuedMails } from "../support/challenge-mail.ts";
 import {

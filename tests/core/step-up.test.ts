@@ -1,9 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { anonymous, type UserActor } from "../../src/core/actors.ts";
-import { requestEmailChange } from "../../src/core/addresses.ts";
 import type { Core } from "../../src/core/core.ts";
 import { login } from "../../src/core/login.ts";
-import { changePassword } from "../../src/core/new-passwords.ts";
 import {
   addPermissions,
   createRole,
@@ -15,6 +13,8 @@ import {
 } from "../../src/core/roles.ts";
 import { authenticate, signOutEverywhere } from "../../src/core/sessions.ts";
 import { proveAgain } from "../../src/core/step-up.ts";
+import { requestEmailChange } from "../../src/core/users/addresses.ts";
+import { changePassword } from "../../src/core/users/new-passwords.ts";
 import {
   createUser,
   deleteOwnAccount,

@@ -3,9 +3,9 @@ import { anonymous, type Client } from "../../src/core/actors.ts";
 import type { Core } from "../../src/core/core.ts";
 import { DomainError } from "../../src/core/errors.ts";
 import { login } from "../../src/core/login.ts";
-import { changePassword } from "../../src/core/new-passwords.ts";
 import { authenticate } from "../../src/core/sessions.ts";
 import { purge } from "../../src/core/upkeep.ts";
+import { changePassword } from "../../src/core/users/new-passwords.ts";
 import { createUser, deleteOwnAccount, disableUser } from "../../src/core/users.ts";
 import { codeOf, firefox, goodPassword, openTestCore, registerAda, root, type TestCore } from "../support/core.ts";
 
