@@ -1,8 +1,8 @@
 import type { Actor } from "../src/core/actors.ts";
-import { seedAdmin } from "../src/core/admins.ts";
 import type { Core } from "../src/core/core.ts";
 import { adminRole, grantRole, hasActiveAdmin, revokeRole } from "../src/core/roles.ts";
-import { pagesOfUsers } from "../src/core/user-lists.ts";
+import { seedAdmin } from "../src/core/users/admins.ts";
+import { pagesOfUsers } from "../src/core/users/user-lists.ts";
 import { findUser, getUser } from "../src/core/users.ts";
 import { userView } from "../src/core/views.ts";
 import { command, group } from "./command.ts";

@@ -1,5 +1,5 @@
 import type { Core } from "../src/core/core.ts";
-import { findTombstone, pagesOfTombstones, restorableUntil, restoreUser } from "../src/core/tombstones.ts";
+import { findTombstone, pagesOfTombstones, restorableUntil, restoreUser } from "../src/core/users/tombstones.ts";
 import { getUser } from "../src/core/users.ts";
 import { tombstoneView, userView } from "../src/core/views.ts";
 import { command } from "./command.ts";

@@ -1,6 +1,6 @@
 import type { Core } from "../src/core/core.ts";
 import { fail } from "../src/core/errors.ts";
-import { dropMails, getMails, glanceAt, lookInto, pagesOfMails, retryMails } from "../src/core/mail-queue.ts";
+import { dropMails, getMails, glanceAt, lookInto, pagesOfMails, retryMails } from "../src/core/mail/mail-queue.ts";
 import { mailView } from "../src/core/views.ts";
 import type { Mail, MailState } from "../src/store/tables.ts";
 import { counted } from "./arguments.ts";

@@ -1,7 +1,7 @@
 import { DomainError, fail } from "../src/core/errors.ts";
-import { mailKinds } from "../src/core/letters.ts";
-import { previewMail, testMail } from "../src/core/mail-trials.ts";
-import { type Flushed, flushMail } from "../src/core/postman.ts";
+import { mailKinds } from "../src/core/mail/letters.ts";
+import { previewMail, testMail } from "../src/core/mail/mail-trials.ts";
+import { type Flushed, flushMail } from "../src/core/mail/postman.ts";
 import { counted } from "./arguments.ts";
 import { command, group } from "./command.ts";
 import { queue } from "./mail-queue.ts";

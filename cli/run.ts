@@ -38,6 +38,7 @@ export const commands: Tree = {
   check: { summary: "why, or why not: authz", load: () => import("./check.ts") },
   mail: { summary: "what users are written: queue, flush, preview, test", load: () => import("./mail.ts") },
   ban: { summary: "whose requests are refused: add, list, remove", load: () => import("./bans.ts") },
+  limit: { summary: "what is counted of users and addresses: show, reset", load: () => import("./limits.ts") },
   config: { summary: "the settings: check, show, explain, example", load: () => import("./config.ts") },
   version: { summary: "show the version", load: () => import("./version.ts") },
   help: { summary: "show help of a command", load: async (tree) => (await import("./help.ts")).helpOn(tree) },

@@ -1,5 +1,5 @@
-import { orderVerification, vouchForAddress } from "../src/core/addresses.ts";
-import { orderReset } from "../src/core/new-passwords.ts";
+import { orderVerification, vouchForAddress } from "../src/core/users/addresses.ts";
+import { orderReset } from "../src/core/users/new-passwords.ts";
 import { findUser } from "../src/core/users.ts";
 import { userView } from "../src/core/views.ts";
 import { command } from "./command.ts";

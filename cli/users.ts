@@ -1,8 +1,8 @@
 import type { Core } from "../src/core/core.ts";
 import { DomainError, fail, type InputError } from "../src/core/errors.ts";
-import { setPassword } from "../src/core/new-passwords.ts";
 import { listSessions } from "../src/core/sessions.ts";
-import { pagesOfUsers, type UserQuery, userSorts } from "../src/core/user-lists.ts";
+import { setPassword } from "../src/core/users/new-passwords.ts";
+import { pagesOfUsers, type UserQuery, userSorts } from "../src/core/users/user-lists.ts";
 import {
   createUser,
   deleteUser,

@@ -9,15 +9,15 @@ import { withSealing } from "./core/audit/sealing.ts";
 import { createBanList } from "./core/bans.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
-import { seedFirstAdmin } from "./core/first-admin.ts";
 import { forgetting } from "./core/forgetting.ts";
-import { createHashing } from "./core/hashing.ts";
 import { quotaOf } from "./core/limits.ts";
 import { type Meter, noMeter } from "./core/meter.ts";
-import type { ProfileForm } from "./core/profiles.ts";
+import { createHashing } from "./core/passwords/hashing.ts";
 import { createKeyring } from "./core/secrets.ts";
 import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
 import { serverJob } from "./core/upkeep.ts";
+import { seedFirstAdmin } from "./core/users/first-admin.ts";
+import type { ProfileForm } from "./core/users/profiles.ts";
 import { openMail } from "./open/mail.ts";
 import { databaseFile, readySecrets } from "./open/secrets.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
@@ -78,7 +78,7 @@ export function settle(place: Place): Config {
 export async function profileFormOf({ PROFILE_SCHEMA }: Config): Promise<ProfileForm | undefined> {
   if (!PROFILE_SCHEMA) return undefined;
   // Loaded where it is wanted: few have members of their own.
-  return (await import("./core/profile-forms.ts")).compileProfileForm(PROFILE_SCHEMA);
+  return (await import("./core/users/profile-forms.ts")).compileProfileForm(PROFILE_SCHEMA);
 }
 
 /** The database alone, whatever its schema: for migrating. Fails with `not_initialised` where its file is missing and `make` is off. */
@@ -261,7 +261,11 @@ async function openAids(
   const counts = purpose === "serve" && config.RATE_LIMITS;
   const limiter = counts
     ? (await import("./adapters/limiters.ts")).createLimiter({
-        quotas: { requests: quotaOf(config, "requests") },
+        quotas: {
+          requests: quotaOf(config, "requests"),
+          register: quotaOf(config, "register"),
+          refresh: quotaOf(config, "refresh"),
+        },
         workers: config.WORKERS,
         redis,
       })

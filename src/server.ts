@@ -8,7 +8,7 @@ import type { Supervisor } from "./adapters/workers.ts";
 import { loadConfig } from "./config.ts";
 import { DomainError } from "./core/errors.ts";
 import { healthOf, leave } from "./core/health.ts";
-import { ringing, startPostman } from "./core/postman.ts";
+import { ringing, startPostman } from "./core/mail/postman.ts";
 import { createApp } from "./http/app.ts";
 import { createDrain } from "./http/draining.ts";
 import { metricsApp } from "./http/metrics.ts";

@@ -7,7 +7,7 @@ import { currentPages } from "../docs/generate.ts";
 import { settings } from "../src/config.ts";
 import { actions } from "../src/core/audit.ts";
 import { catalogue } from "../src/core/errors.ts";
-import { sampleFacts } from "../src/core/letters.ts";
+import { sampleFacts } from "../src/core/mail/letters.ts";
 import { ownPermissions } from "../src/core/permissions.ts";
 import { settingsOf } from "./support/seeds.ts";
 

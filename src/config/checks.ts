@@ -19,8 +19,10 @@ export function contradictions(config: Config): Problem[] {
   if (config.COOKIE_SAMESITE === "none" && !config.COOKIE_SECURE) {
     say("COOKIE_SAMESITE", "`none` is taken by browsers only with COOKIE_SECURE=on.");
   }
-  if (config.COOKIE_SESSION_NAME?.startsWith("__Host-") && (!config.COOKIE_SECURE || config.COOKIE_DOMAIN)) {
-    say("COOKIE_SESSION_NAME", "may begin with `__Host-` only with COOKIE_SECURE=on and without COOKIE_DOMAIN.");
+  for (const name of ["COOKIE_SESSION_NAME", "COOKIE_DEVICE_NAME"] as const) {
+    if (config[name]?.startsWith("__Host-") && (!config.COOKIE_SECURE || config.COOKIE_DOMAIN)) {
+      say(name, "may begin with `__Host-` only with COOKIE_SECURE=on and without COOKIE_DOMAIN.");
+    }
   }
   if (config.SESSION_CACHE_TTL > 0 && !config.REDIS_URL) {
     say("SESSION_CACHE_TTL", "keeps sessions in Redis: set REDIS_URL, or SESSION_CACHE_TTL=0.");
@@ -31,11 +33,16 @@ export function contradictions(config: Config): Problem[] {
   if (config.METRICS_PORT !== undefined && config.METRICS_PORT === config.PORT) {
     say("METRICS_PORT", "must not be the same as PORT.");
   }
-  const names = [config.COOKIE_ACCESS_NAME, config.COOKIE_REFRESH_NAME, config.COOKIE_SESSION_NAME];
+  const names = [
+    config.COOKIE_ACCESS_NAME,
+    config.COOKIE_REFRESH_NAME,
+    config.COOKIE_SESSION_NAME,
+    config.COOKIE_DEVICE_NAME,
+  ];
   if (config.DB_BACKEND && config.DB_BACKEND !== config.DATABASE_URL?.dialect) {
     say("DB_BACKEND", `is ${config.DB_BACKEND}, and DATABASE_URL names another kind of database: correct one of them.`);
   }
-  if (new Set(names).size < names.length) say("COOKIE_SESSION_NAME", "the three cookies must have three names.");
+  if (new Set(names).size < names.length) say("COOKIE_SESSION_NAME", "the four cookies must have four names.");
   return problems;
 }
 

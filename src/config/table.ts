@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { accounts, firstAdmin, mail } from "./accounts.ts";
 import { algorithm, asItIs, days, debug, minutes, sqlitePath } from "./aliases.ts";
 import { formatDuration } from "./durations.ts";
+import { limits } from "./limits.ts";
 import {
   bearerText,
   choice,
@@ -16,7 +17,6 @@ import {
   origins,
   page,
   path,
-  quota,
   ratio,
   schemaName,
   secrets,
@@ -212,6 +212,11 @@ export const table = {
       parse: choice("off", "observe", "ua-family", "ua-strict"),
       fallback: "ua-family",
     }),
+    STEP_UP_TTL: required({
+      doc: "How long ago a password may have been proved, by signing in or at POST /api/v1/users/me/proof, for changes of roles, of the addresses of other users, and for deleting them; at most 24h. 0 asks for no such proof.",
+      parse: upTo("24h"),
+      fallback: "10m",
+    }),
     SESSION_CACHE_TTL: required({
       doc: "How long a session that was checked may be taken from Redis without asking the database, at most 5 seconds; 0 always asks. The bound on how late a revocation counts where Redis cannot be told of it.",
       parse: upTo("5s"),
@@ -270,38 +275,7 @@ export const table = {
       fallback: "64",
     }),
   },
-  Limits: {
-    RATE_LIMITS: required({
-      doc: "Whether anything is limited at all; `off` is for load tests.",
-      parse: toggle,
-      fallback: "on",
-    }),
-    RATE_LIMIT_REQUESTS: required({
-      doc: "Requests of one client address (of one /64 with IPv6), as number/time; an office behind one address is many people. Counted in Redis; without it each worker counts its share.",
-      parse: quota,
-      fallback: "6000/1m",
-    }),
-    RATE_LIMIT_SIGN_IN_ACCOUNT: required({
-      doc: "Passwords that may be tried on one account, whether there is such an account or not. A right one is not counted. Counted in the database.",
-      parse: quota,
-      fallback: "10/15m",
-    }),
-    RATE_LIMIT_SIGN_IN_ADDRESS: required({
-      doc: "Passwords that may be tried from one client address. A right one is not counted. Counted in the database.",
-      parse: quota,
-      fallback: "100/15m",
-    }),
-    RATE_LIMIT_MAIL_ACCOUNT: required({
-      doc: "Mails that may be asked for one address (to reset a password, to verify it again), whether somebody has it or not. Counted in the database.",
-      parse: quota,
-      fallback: "5/1h",
-    }),
-    RATE_LIMIT_MAIL_ADDRESS: required({
-      doc: "Mails that may be asked for from one client address. Counted in the database.",
-      parse: quota,
-      fallback: "50/1h",
-    }),
-  },
+  Limits: limits,
   Browsers: {
     COOKIE_SECURE: required({
       doc: "Whether cookies are sent over https alone.",
@@ -334,6 +308,12 @@ export const table = {
       parse: cookieName,
       fallback: (chosen) => (chosen["COOKIE_SECURE"] && !chosen["COOKIE_DOMAIN"] ? "__Host-session" : "session"),
       fallbackDoc: "__Host-session (session where COOKIE_SECURE is off or COOKIE_DOMAIN is set)",
+    }),
+    COOKIE_DEVICE_NAME: required({
+      doc: "The name of the cookie that tells a browser that somebody has signed in with. It signs nobody in: it keeps strangers who try the password from locking that browser out.",
+      parse: cookieName,
+      fallback: (chosen) => (chosen["COOKIE_SECURE"] && !chosen["COOKIE_DOMAIN"] ? "__Host-device" : "device"),
+      fallbackDoc: "__Host-device (device where COOKIE_SECURE is off or COOKIE_DOMAIN is set)",
     }),
     ALLOWED_ORIGINS: required({
       doc: "Origins of other hosts whose pages may send requests with our cookies and read the answers, separated by commas, or as a JSON array.",

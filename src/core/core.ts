@@ -1,13 +1,13 @@
 import type { Config } from "../config.ts";
 import type { Store } from "../store/store.ts";
 import type { BanList } from "./bans.ts";
-import type { Hashing } from "./hashing.ts";
 import type { RateName, Taken } from "./limits.ts";
 import type { MailKind } from "./mail.ts";
 import type { Meter } from "./meter.ts";
-import type { ProfileForm } from "./profiles.ts";
+import type { Hashing } from "./passwords/hashing.ts";
 import type { Keyring } from "./secrets.ts";
 import type { KeyCache } from "./signing-keys.ts";
+import type { ProfileForm } from "./users/profiles.ts";
 
 /** Time, injected: tests move it by hand. */
 export type Clock = {

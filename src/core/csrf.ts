@@ -3,7 +3,7 @@
  * request comes from (rule BR-1).
  */
 import type { Core } from "./core.ts";
-import { sessionOfHandle } from "./login.ts";
+import { sessionOfHandle } from "./handles.ts";
 import { mintSecret, sign, verify } from "./secrets.ts";
 import { isAlive } from "./standings.ts";
 

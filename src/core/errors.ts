@@ -75,6 +75,11 @@ export const catalogue = {
     title: "Not permitted",
     detail: "Ask an operator for a role that holds the permission this needs.",
   },
+  step_up_required: {
+    kind: "forbidden",
+    title: "The password must be proved again",
+    detail: "Send the password to POST /api/v1/users/me/proof, or sign in anew, then repeat the request.",
+  },
   email_not_verified: {
     kind: "forbidden",
     title: "The address is not verified",

@@ -33,7 +33,14 @@ const changes: Changes = {
   roles: { insert: "nobody", update: "nobody", delete: "holders of a removed role" },
   // Only those who were not there, and so have no session.
   userBatches: { insert: "nobody" },
-  sessions: { insert: "nobody", touch: "nobody", revoke: "sessions", adoptEpoch: "sessions", purge: "nobody" },
+  sessions: {
+    insert: "nobody",
+    touch: "nobody",
+    revoke: "sessions",
+    prove: "sessions",
+    adoptEpoch: "sessions",
+    purge: "nobody",
+  },
   refreshFamilies: { insert: "nobody", advance: "nobody", countRetry: "nobody", countLateRetry: "nobody" },
   challenges: { put: "nobody", consume: "nobody", spendAll: "nobody", purge: "nobody" },
   mails: {
@@ -53,7 +60,7 @@ const changes: Changes = {
   signingKeys: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retireExpired: "nobody" },
   auditEvents: { insert: "nobody", seal: "nobody", removeThrough: "nobody", erase: "nobody" },
   auditHeads: { claim: "nobody", put: "nobody" },
-  tries: { reserve: "nobody", giveBack: "nobody", forget: "nobody", purge: "nobody" },
+  tries: { reserve: "nobody", giveBack: "nobody", forget: "nobody", forgetAll: "nobody", purge: "nobody" },
   bans: { put: "nobody", remove: "nobody", removeExpired: "nobody" },
   jobs: { recordSuccess: "nobody" },
   servers: { beat: "nobody", remove: "nobody", purge: "nobody" },

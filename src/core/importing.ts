@@ -15,7 +15,7 @@ import {
 } from "./importing/candidates.ts";
 import type { RefusalReason } from "./importing/foreign-user.ts";
 import { Seen } from "./importing/seen.ts";
-import type { HashScheme } from "./stored-hashes.ts";
+import type { HashScheme } from "./passwords/stored-hashes.ts";
 
 /** Users in one transaction: what is lost where a run is killed. */
 const batchSize = 500;

@@ -11,14 +11,22 @@ type Limit = {
 export const rates = {
   /** Requests of one client address. */
   requests: { setting: "RATE_LIMIT_REQUESTS" },
+  /** Sign-ups from one client address. */
+  register: { setting: "RATE_LIMIT_REGISTER" },
+  /** Refreshes from one client address. */
+  refresh: { setting: "RATE_LIMIT_REFRESH" },
 } as const satisfies Record<string, Limit>;
 
 /** Tries that decide about security, reserved in the database (rule LI-0). */
 export const tryLimits = {
   /** Passwords tried on one account. */
   sign_in_account: { setting: "RATE_LIMIT_SIGN_IN_ACCOUNT" },
+  /** Passwords tried on one account by one known device: instead of the account's, which strangers may spend. */
+  sign_in_device: { setting: "RATE_LIMIT_SIGN_IN_ACCOUNT" },
   /** Passwords tried from one client address. */
   sign_in_address: { setting: "RATE_LIMIT_SIGN_IN_ADDRESS" },
+  /** Passwords tried on one account from one client address. */
+  sign_in_pair: { setting: "RATE_LIMIT_SIGN_IN_PAIR" },
   /** Mails asked for one address of a person, by somebody who is not signed in. */
   mail_account: { setting: "RATE_LIMIT_MAIL_ACCOUNT" },
   /** Mails asked for from one client address. */
@@ -27,6 +35,7 @@ export const tryLimits = {
 
 export type RateName = keyof typeof rates;
 export type TryName = keyof typeof tryLimits;
+export const tryNames = Object.keys(tryLimits) as [TryName, ...TryName[]];
 export type LimitName = RateName | TryName;
 
 /** Every limit by its name. Another one is another row above, and the setting that it names. */

@@ -1,35 +1,39 @@
 import type { Standing } from "../store/sessions.ts";
 import type { Tx } from "../store/store.ts";
 import type { CredentialKind, User } from "../store/tables.ts";
-import { verifyAccessToken } from "./access-tokens.ts";
 import { type Actor, clientOf } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { type Credentials, secondsUntil, tokenCredentials } from "./credentials.ts";
 import { describeDevice } from "./devices.ts";
 import { DomainError, fail } from "./errors.ts";
+import { sessionOfHandle } from "./handles.ts";
 import { identifierKey } from "./identifiers.ts";
+import { knownDevice, type Presented } from "./known-devices.ts";
+import { notify } from "./mail/notices.ts";
 import { sendsMail } from "./mail.ts";
-import { notify } from "./notices.ts";
 import { hashPassword, isCurrentHash, tryPassword } from "./passwords.ts";
-import { refreshToken, sessionOfRefreshToken, startFamily } from "./refresh-tokens.ts";
+import { refreshToken, startFamily } from "./refresh-tokens.ts";
 import { grantsOf } from "./roles.ts";
-import { revoke, sessionOfToken, startSession } from "./sessions.ts";
+import { revoke, startSession } from "./sessions.ts";
 import { giveBack } from "./tries.ts";
 
 /**
  * Signs in by address or user name. Fails with `invalid_credentials` whatever the cause, after the same work:
  * an unknown user, a disabled one, one without a password and a wrong password cost one verification each
  * (ASVS 5.0, 6.3.8). Fails with `rate_limited` where too many passwords were tried before, and with
- * `email_not_verified` where the password is right and the address is yet to be proved.
+ * `email_not_verified` where the password is right and the address is yet to be proved. What is `presented` besides
+ * proves nothing but that the client is no stranger to the user.
  */
 export async function login(
   core: Core,
   by: Actor,
-  input: { identifier: string; password: string; credential: CredentialKind },
+  input: { identifier: string; password: string; credential: CredentialKind; presented?: Presented },
 ): Promise<Credentials> {
-  const user = await findByIdentifier(core, input.identifier);
-  const { right, reserved } = await tryPassword(core, by, { user, identifier: input.identifier }, input.password).catch(
+  const { identifier, password } = input;
+  const user = await findByIdentifier(core, identifier);
+  const device = input.presented && (await knownDevice(core, user, input.presented));
+  const { right, reserved } = await tryPassword(core, by, { user, identifier, device }, password).catch(
     (error: unknown) => {
       core.meter.signIn(resultOf(error));
       throw error;
@@ -55,7 +59,7 @@ export async function login(
     core.meter.signIn("unverified");
     return fail("email_not_verified");
   }
-  const rehashed = isCurrentHash(core, user) ? undefined : await hashPassword(core, user.id, input.password);
+  const rehashed = isCurrentHash(core, user) ? undefined : await hashPassword(core, user.id, password);
 
   const started = await core.store.write(async (tx) => {
     const now = core.clock.now();
@@ -131,11 +135,4 @@ export async function signOut(core: Core, by: Actor, handles: readonly string[])
       if (session) await revoke(core, tx, by, [session], "logout");
     }
   });
-}
-
-/** The id of the session that a handle is of, alive or not; an expired access token is one too. */
-export async function sessionOfHandle(core: Core, handle: string): Promise<string | undefined> {
-  if (handle.startsWith("st_")) return sessionOfToken(core, handle)?.id;
-  if (handle.startsWith("rt1.")) return await sessionOfRefreshToken(core, handle);
-  return (await verifyAccessToken(core, handle, { expired: true }))?.sessionId;
 }

@@ -8,6 +8,7 @@ import { fail, type InputError } from "./errors.ts";
 import { unprintable } from "./identifiers.ts";
 import { beyond, type OwnPermission, permittedBy, readPermissions } from "./permissions.ts";
 import { isAlive } from "./standings.ts";
+import { requireRecentProof } from "./step-up.ts";
 
 export const adminRole = "admin";
 /** Given at registration. */
@@ -83,6 +84,7 @@ export async function requireAuthorityToGive(core: Core, tx: Tx, by: Actor, role
     }
     requireAll(held, role.permissions);
   }
+  if (roles.some((name) => name !== defaultRole)) await requireRecentProof(core, tx, by);
 }
 
 export type RoleContent = { readonly description: string; readonly permissions: readonly string[] };
@@ -112,6 +114,7 @@ export async function createRole(core: Core, by: Actor, name: string, content: P
   const role = { name, description: "", permissions: [], createdAt: now, updatedAt: now, ...read };
   return await core.store.write(async (tx) => {
     requireAll(await claimAuthority(core, tx, by), ["roles:write", ...role.permissions]);
+    await requireRecentProof(core, tx, by);
     if (!(await tx.roles.insert(role))) return fail("role_exists");
     await record(core, tx, by, {
       action: "role.created",
@@ -159,6 +162,7 @@ async function changeRole(
     if (name === adminRole) return fail("role_built_in");
     const { description, permissions } = { ...before, ...change(before) };
     requireAll(held, ["roles:write", ...before.permissions, ...permissions]);
+    await requireRecentProof(core, tx, by);
     const added = permissions.filter((one) => !before.permissions.includes(one));
     const removed = before.permissions.filter((one) => !permissions.includes(one));
     if (added.length + removed.length === 0 && description === before.description) return before;
@@ -177,6 +181,7 @@ export async function deleteRole(core: Core, by: Actor, name: string): Promise<n
     const role = (await tx.roles.byName(name)) ?? fail("not_found");
     if (builtInRoles.includes(name)) return fail("role_built_in");
     requireAll(held, ["roles:write", ...role.permissions]);
+    await requireRecentProof(core, tx, by);
     const holders = await tx.roles.delete(name);
     await record(core, tx, by, { action: "role.deleted", particulars: { role: name, holders } });
     return holders;
@@ -245,7 +250,8 @@ async function requireGrant(core: Core, tx: Tx, by: Actor, userId: string, name:
   const role = await tx.roles.byName(name);
   if (!role || !(await tx.users.byId(userId))) return fail("not_found");
   const theirs = (await grantsOf(tx, userId)).permissions;
-  return requireAll(held, ["roles:write", ...role.permissions, ...theirs]);
+  requireAll(held, ["roles:write", ...role.permissions, ...theirs]);
+  await requireRecentProof(core, tx, by);
 }
 
 /**

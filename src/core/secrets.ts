@@ -12,6 +12,7 @@ export type Purpose =
   | "mail"
   | "cursor"
   | "csrf"
+  | "device"
   | "audit";
 
 type Secret = { readonly version: string; readonly material: string; readonly keys: Map<string, Buffer> };

@@ -13,17 +13,35 @@ import { addressKey, quotaOf, type TryName } from "./limits.ts";
 import { sign } from "./secrets.ts";
 
 /** Whose password is tried: a user, or whoever a name could have meant. */
-export type Subject = { readonly user: User | undefined; readonly identifier: string };
+export type Subject = {
+  readonly user: User | undefined;
+  readonly identifier: string;
+  /** What the client is known by to this user (see `knownDevice`). */
+  readonly device?: string | undefined;
+};
 
 /** What was counted, and in which window. */
 export type Reserved = ReadonlyArray<{ readonly key: string; readonly endsAt: Date }>;
 
-/** Reserves one try of a password. Fails with `rate_limited`, the same whether there is such a user or not. */
+/**
+ * Reserves one try of a password. Fails with `rate_limited`, the same whether there is such a user or not. A known
+ * device has tries of its own: those of the account may have been spent by a stranger (rule LI-2).
+ */
 export async function reservePasswordTry(core: Core, by: Actor, subject: Subject): Promise<Reserved> {
   if (!core.settings.RATE_LIMITS) return [];
-  return await core.store.write((tx) =>
-    reserve(core, tx, { sign_in_account: accountKey(core, subject), ...fromAddress(by, "sign_in_address") }),
-  );
+  const account = accountKey(core, subject);
+  const address = addressOf(by);
+  const wanted: Wanted =
+    subject.device === undefined
+      ? {
+          sign_in_account: account,
+          ...(address !== undefined && { sign_in_address: address, sign_in_pair: pairOf(account, address) }),
+        }
+      : {
+          sign_in_device: pairOf(account, subject.device),
+          ...(address !== undefined && { sign_in_address: address }),
+        };
+  return await core.store.write((tx) => reserve(core, tx, wanted));
 }
 
 /**
@@ -33,20 +51,28 @@ export async function reservePasswordTry(core: Core, by: Actor, subject: Subject
 export async function reserveMail(core: Core, tx: Tx, by: Actor, emailKey: string): Promise<void> {
   if (!core.settings.RATE_LIMITS) return;
   const mail_account = sign(core.keyring, "tries", emailKey);
-  await reserve(core, tx, { mail_account, ...fromAddress(by, "mail_address") });
+  const mail_address = addressOf(by);
+  await reserve(core, tx, { mail_account, ...(mail_address !== undefined && { mail_address }) });
 }
 
 /** Forgets the passwords that were tried on one account: a stranger's tries must not keep its owner out (rule LI-2). */
-export async function forgiveTries(tx: Tx, userId: string): Promise<void> {
+export async function forgiveTries(tx: Tx, by: Actor, userId: string): Promise<void> {
+  const address = addressOf(by);
   await tx.tries.forget(keyOf("sign_in_account", userId));
+  await tx.tries.forgetAll(keyOf("sign_in_device", pairOf(userId, "")));
+  if (address !== undefined) await tx.tries.forget(keyOf("sign_in_pair", pairOf(userId, address)));
 }
 
-function fromAddress(by: Actor, limit: TryName): Partial<Record<TryName, string>> {
+function addressOf(by: Actor): string | undefined {
   const { ip } = clientOf(by);
-  return ip === null ? {} : { [limit]: addressKey(ip) };
+  return ip === null ? undefined : addressKey(ip);
 }
 
-const keyOf = (limit: TryName, whose: string): string => `${limit}:${whose}`;
+export const pairOf = (account: string, other: string): string => `${account}|${other}`;
+
+type Wanted = Partial<Record<TryName, string>>;
+
+export const keyOf = (limit: TryName, whose: string): string => `${limit}:${whose}`;
 
 /** A name that nobody has is counted too. What was typed is not stored: people type passwords there. */
 function accountKey(core: Core, { user, identifier }: Subject): string {
@@ -60,7 +86,7 @@ function accountKey(core: Core, { user, identifier }: Subject): string {
  * All of them or none: where one is spent already, the failure takes the others back with the transaction. Every
  * transaction takes them in the order in which they stand here, so none waits for another in a circle.
  */
-async function reserve(core: Core, tx: Tx, wanted: Partial<Record<TryName, string>>): Promise<Reserved> {
+async function reserve(core: Core, tx: Tx, wanted: Wanted): Promise<Reserved> {
   const now = core.clock.now();
   const reserved: Array<Reserved[number]> = [];
   for (const [name, whose] of Object.entries(wanted)) {

@@ -4,7 +4,7 @@ import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { retireSigningKeys } from "./signing-keys.ts";
-import { expiredTombstones, purgePeople } from "./tombstones.ts";
+import { expiredTombstones, purgePeople } from "./users/tombstones.ts";
 
 export const purgeKinds = ["sessions", "keys", "servers", "tries", "challenges", "mails", "users"] as const;
 export type PurgeKind = (typeof purgeKinds)[number];

@@ -5,14 +5,15 @@ import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { identifierKey } from "./identifiers.ts";
-import { emailOf, type Identity, type Named, parseIdentity } from "./identities.ts";
 import { addresseeOf, queueMail } from "./mail.ts";
-import { checkPassword } from "./password-policy.ts";
+import { checkPassword } from "./passwords/password-policy.ts";
 import { hashPassword, provePassword } from "./passwords.ts";
-import { editedProfile, type ProfileEdit } from "./profiles.ts";
 import { defaultRole, keepAnAdmin, requireAuthorityOver, requireAuthorityToGive } from "./roles.ts";
 import { endAllSessions } from "./sessions.ts";
-import { bury } from "./tombstones.ts";
+import { requireRecentProof } from "./step-up.ts";
+import { emailOf, type Identity, type Named, parseIdentity } from "./users/identities.ts";
+import { editedProfile, type ProfileEdit } from "./users/profiles.ts";
+import { bury } from "./users/tombstones.ts";
 
 /** A user with the names of the roles: what both doors show. */
 export type Member = { readonly user: User; readonly roles: readonly string[] };
@@ -162,7 +163,8 @@ export async function updateOwnAccount(
 
 /**
  * Changes a user. One whose address changes has it verified no more; one who is disabled is signed out everywhere.
- * Fails with `email_taken`, `username_taken`, `validation_failed`, `precondition_failed`, `last_admin`, `forbidden`.
+ * Fails with `email_taken`, `username_taken`, `validation_failed`, `precondition_failed`, `last_admin`, `forbidden`;
+ * with `step_up_required` where the address changes.
  */
 export async function updateUser(
   core: Core,
@@ -195,6 +197,7 @@ async function changeMember(
     }
     const profile = change.profile && editedProfile(core.profileForm, before.profile, change.profile, { own });
     const moved = identity.emailKey !== undefined && identity.emailKey !== before.emailKey;
+    if (moved && !own) await requireRecentProof(core, tx, by);
     const verified = change.emailVerified ?? (moved ? false : undefined);
     const stillVerified = moved ? null : before.emailVerifiedAt;
     const { active, ...rest } = change;
@@ -227,27 +230,32 @@ export async function deleteOwnAccount(
 ): Promise<void> {
   const user = (await core.store.users.byId(by.userId)) ?? fail("unauthenticated");
   await provePassword(core, by, user, password, "password");
-  await deleteUser(core, by, user.id, condition);
+  await core.store.write((tx) => removeUser(core, tx, by, user.id, condition));
 }
 
 /**
  * Deletes a user: everything goes at once but the audit trail, and what is needed to restore the user for as long as
- * TOMBSTONE_TTL says. Fails with `last_admin`, `forbidden`, `precondition_failed`.
+ * TOMBSTONE_TTL says. Fails with `last_admin`, `forbidden`, `step_up_required`, `precondition_failed`.
  */
-export async function deleteUser(core: Core, by: Actor, id: string, { expected }: Condition = {}): Promise<void> {
+export async function deleteUser(core: Core, by: Actor, id: string, condition: Condition = {}): Promise<void> {
   await core.store.write(async (tx) => {
     await requireAuthorityOver(core, tx, by, id);
-    await keepAnAdmin(tx, id);
-    // Whoever signs in as this user meanwhile waits here, so that no session begins that nobody ends.
-    const user = await claimUser(tx, id, expected);
-    const roles = await tx.users.rolesOf(id);
-    await tx.users.delete(id);
-    await record(core, tx, by, { action: "user.deleted", userId: id });
-    await bury(core, tx, user, roles);
-    const days = Math.ceil(core.settings.TOMBSTONE_TTL / 86_400_000);
-    // Of nobody: what is removed of the person later must not take the word of it along.
-    await queueMail(core, tx, { ...addresseeOf(user), userId: null }, "account-deleted", { days });
+    await requireRecentProof(core, tx, by);
+    await removeUser(core, tx, by, id, condition);
   });
+}
+
+async function removeUser(core: Core, tx: Tx, by: Actor, id: string, { expected }: Condition): Promise<void> {
+  await keepAnAdmin(tx, id);
+  // Whoever signs in as this user meanwhile waits here, so that no session begins that nobody ends.
+  const user = await claimUser(tx, id, expected);
+  const roles = await tx.users.rolesOf(id);
+  await tx.users.delete(id);
+  await record(core, tx, by, { action: "user.deleted", userId: id });
+  await bury(core, tx, user, roles);
+  const days = Math.ceil(core.settings.TOMBSTONE_TTL / 86_400_000);
+  // Of nobody: what is removed of the person later must not take the word of it along.
+  await queueMail(core, tx, { ...addresseeOf(user), userId: null }, "account-deleted", { days });
 }
 
 /** Keeps a user from signing in, and ends every session. Nothing happens where that is so already. Fails with `last_admin`, `forbidden`. */

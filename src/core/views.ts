@@ -5,13 +5,14 @@ import type { Explanation } from "./audit/explanation.ts";
 import { markText, type Verified } from "./audit/verification.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Page } from "./cursors.ts";
-import type { BulkDisabled } from "./disabling.ts";
 import type { Check } from "./health.ts";
 import type { Imported } from "./importing.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
-import type { Insight } from "./mail-queue.ts";
+import type { Count } from "./limit-counts.ts";
+import type { Insight } from "./mail/mail-queue.ts";
 import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
+import type { BulkDisabled } from "./users/disabling.ts";
 
 /**
  * What may be shown of each noun: explicit lists of members, the same through both doors (ASVS 5.0, 15.3.1).
@@ -123,6 +124,14 @@ export const banView = (ban: Ban) => ({
   created_at: ban.createdAt.toISOString(),
   created_by: ban.createdBy,
   expires_at: time(ban.expiresAt),
+});
+
+export const countView = (counted: Count) => ({
+  limit: counted.limit,
+  together_with: counted.together,
+  spent: counted.spent,
+  most: counted.most,
+  ends_at: counted.endsAt.toISOString(),
 });
 
 /** `subject` is the user that it was done to, `seq` its place in the chain, once it has one. */

@@ -1,7 +1,7 @@
 import { Elysia } from "elysia";
 import { anonymous } from "../core/actors.ts";
-import { proveAddress, requestEmailChange, resendVerification } from "../core/addresses.ts";
 import type { Core } from "../core/core.ts";
+import { proveAddress, requestEmailChange, resendVerification } from "../core/users/addresses.ts";
 import { clientOf, guards } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import * as schemas from "./schemas.ts";

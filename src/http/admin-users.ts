@@ -1,8 +1,8 @@
 import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
-import { disableUsers } from "../core/disabling.ts";
 import { listSessionsOf, revokeSessionOf, signOutEverywhere } from "../core/sessions.ts";
-import { listUsers } from "../core/user-lists.ts";
+import { disableUsers } from "../core/users/disabling.ts";
+import { listUsers } from "../core/users/user-lists.ts";
 import { createUser, deleteUser, getUser, updateUser } from "../core/users.ts";
 import { bulkDisabledView, pageView, sessionView, userView } from "../core/views.ts";
 import { guards } from "./guards.ts";
@@ -12,7 +12,14 @@ import * as schemas from "./schemas.ts";
 import { answerUser, memberChange, namedMembers, profileOf } from "./users.ts";
 
 const writing = ["forbidden", "not_found", "csrf_rejected", "unavailable"] as const;
-const updating = ["email_taken", "username_taken", "last_admin", "precondition_failed", ...writing] as const;
+const updating = [
+  "email_taken",
+  "username_taken",
+  "last_admin",
+  "precondition_failed",
+  "step_up_required",
+  ...writing,
+] as const;
 
 /** Everybody's accounts, for who may see and change them. */
 export const adminUserRoutes = (core: Core) =>
@@ -69,7 +76,7 @@ export const adminUserRoutes = (core: Core) =>
           details:
             "Without a password nobody can sign in as this user until one is set. `roles` may permit no more than you may do.",
           ok: { 201: schemas.userView },
-          errors: ["email_taken", "username_taken", "weak_password", "overloaded", ...writing],
+          errors: ["email_taken", "username_taken", "weak_password", "overloaded", "step_up_required", ...writing],
         }),
       },
     )
@@ -149,7 +156,7 @@ export const adminUserRoutes = (core: Core) =>
           details:
             "`If-Match` is honoured. For as long as TOMBSTONE_TTL says, `authctl user restore` brings the user back.",
           ok: { 204: null },
-          errors: ["last_admin", "precondition_failed", ...writing],
+          errors: ["last_admin", "precondition_failed", "step_up_required", ...writing],
         }),
       },
     )

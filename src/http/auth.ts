@@ -4,10 +4,11 @@ import type { Core } from "../core/core.ts";
 import type { Credentials } from "../core/credentials.ts";
 import { mintCsrfToken } from "../core/csrf.ts";
 import { fail } from "../core/errors.ts";
+import { type Presented, rememberDevice } from "../core/known-devices.ts";
 import { login, signOut } from "../core/login.ts";
 import { refresh } from "../core/refresh-tokens.ts";
-import { register } from "../core/registration.ts";
 import { signOutEverywhere } from "../core/sessions.ts";
+import { register } from "../core/users/registration.ts";
 import { credentialsView } from "../core/views.ts";
 import { credentialCookies } from "./cookies.ts";
 import { identify, visitOf } from "./edge.ts";
@@ -24,11 +25,23 @@ export const authRoutes = (core: Core) => {
   const cookies = credentialCookies(core.settings);
 
   /** The credentials the way they were asked for: in the body, or in cookies and then without a secret in the body. */
-  const deliver = (request: Request, set: Settable, credentials: Credentials, delivery: "body" | "cookie") => {
+  const deliver = (
+    request: Request,
+    set: Settable,
+    credentials: Credentials,
+    delivery: "body" | "cookie",
+    device?: string,
+  ) => {
     identify(request, credentials.standing);
-    if (delivery === "cookie") set.headers["set-cookie"] = cookies.set(credentials);
+    if (delivery === "cookie") set.headers["set-cookie"] = cookies.set(credentials, device);
     return credentialsView(credentials, delivery !== "cookie");
   };
+
+  /** What a client that signs in may be known by. */
+  const presentedBy = (request: Request): Presented => ({
+    device: cookies.deviceOf(request),
+    handles: cookiesAmong(handlesOf(core, request)),
+  });
 
   return new Elysia({ name: "auth", prefix: "/api/v1/auth" })
     .use(guards(core))
@@ -47,6 +60,7 @@ export const authRoutes = (core: Core) => {
         return answerUser(set, made);
       },
       {
+        rate: "register",
         body: schemas.registerBody,
         detail: describe("Sign up", {
           tag: "auth",
@@ -70,14 +84,19 @@ export const authRoutes = (core: Core) => {
         }
         // No cookie counts here, but one is given: to nobody who was brought here by a page of another origin.
         if (delivery === "cookie") await refuseForgery(core, request, []);
+        const presented = presentedBy(request);
         const by = anonymous(clientOf(request));
-        return deliver(request, set, await login(core, by, { identifier, password, credential }), delivery);
+        const credentials = await login(core, by, { identifier, password, credential, presented });
+        const device = rememberDevice(core, credentials.standing.user.id, presented.device);
+        return deliver(request, set, credentials, delivery, device);
       },
       {
         body: schemas.loginBody,
         detail: describe("Sign in", {
           tag: "auth",
           security: [],
+          details:
+            "With cookies the browser is given one more, which tells it again for a year: passwords that it tries are counted apart, so that no stranger locks it out.",
           ok: { 200: schemas.credentialsView },
           errors: ["invalid_credentials", "email_not_verified", "csrf_rejected", "overloaded", "unavailable"],
         }),
@@ -91,6 +110,7 @@ export const authRoutes = (core: Core) => {
           identifier: body.username,
           password: body.password,
           credential: "tokens",
+          presented: presentedBy(request),
         });
         return deliver(request, set, credentials, "body");
       },
@@ -129,6 +149,7 @@ export const authRoutes = (core: Core) => {
         }
       },
       {
+        rate: "refresh",
         body: schemas.refreshBody,
         detail: describe("Trade a refresh token for its successor", {
           tag: "auth",

@@ -31,6 +31,7 @@ type CookieSettings = Pick<
   | "COOKIE_ACCESS_NAME"
   | "COOKIE_REFRESH_NAME"
   | "COOKIE_SESSION_NAME"
+  | "COOKIE_DEVICE_NAME"
   | "COOKIE_SECURE"
   | "COOKIE_SAMESITE"
   | "COOKIE_DOMAIN"
@@ -43,7 +44,10 @@ type Kind = "access" | "refresh" | "session";
 
 type Attributes = { readonly name: string; readonly path: string; readonly sameSite: "Lax" | "Strict" | "None" };
 
-/** The three cookies of the contract: how they are called, set and cleared. All are values of `Set-Cookie`. */
+/** How long a browser is known, in seconds: a year from the last sign-in. */
+const deviceMaxAge = 365 * 24 * 60 * 60;
+
+/** The cookies of the contract: how they are called, set and cleared. All are values of `Set-Cookie`. */
 export function credentialCookies(settings: CookieSettings) {
   const sameSite = ({ lax: "Lax", strict: "Strict", none: "None" } as const)[settings.COOKIE_SAMESITE];
   const access: Attributes = { name: settings.COOKIE_ACCESS_NAME, path: "/", sameSite };
@@ -53,6 +57,7 @@ export function credentialCookies(settings: CookieSettings) {
     (path): Attributes => ({ name: settings.COOKIE_REFRESH_NAME, path, sameSite: "Strict" }),
   );
   const session: Attributes = { name: settings.COOKIE_SESSION_NAME, path: "/", sameSite };
+  const device: Attributes = { name: settings.COOKIE_DEVICE_NAME, path: "/", sameSite: "Lax" };
   const names = { access: access.name, refresh: settings.COOKIE_REFRESH_NAME, session: session.name };
 
   const write = (cookie: Attributes, value: string, maxAge?: number): string => {
@@ -74,15 +79,24 @@ export function credentialCookies(settings: CookieSettings) {
   return {
     names,
 
-    /** Gives the browser these credentials, and takes away those of the other kind: one browser, one session. */
-    set: (given: WithoutStanding<Credentials>): string[] =>
-      given.credential === "session"
+    /**
+     * Gives the browser these credentials, and takes away those of the other kind: one browser, one session. With the
+     * proof of a device it is known again when somebody signs in, which signing out changes nothing of.
+     */
+    set: (given: WithoutStanding<Credentials>, proof?: string): string[] => [
+      ...(given.credential === "session"
         ? [write(session, given.sessionToken), forget(access), ...refresh.map(forget)]
         : [
             write(access, given.accessToken, given.expiresIn),
             ...refresh.map((one) => write(one, given.refreshToken, given.refreshExpiresIn)),
             forget(session),
-          ],
+          ]),
+      ...(proof === undefined ? [] : [write(device, proof, deviceMaxAge)]),
+    ],
+
+    /** The proof of a device that came with a request. */
+    deviceOf: ({ headers }: Request): string | undefined =>
+      readCookies(headers.get("cookie"), [device.name])[device.name],
 
     clear: (which: readonly Kind[] = ["access", "refresh", "session"]): string[] =>
       which.flatMap((one) => ({ access: [access], refresh, session: [session] })[one]).map(forget),

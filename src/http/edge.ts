@@ -7,14 +7,14 @@ import type { Config } from "../config.ts";
 import type { BanList } from "../core/bans.ts";
 import type { Clock, Limiter, Log, Random } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
-import { type Allowance, addressKey } from "../core/limits.ts";
+import type { Allowance } from "../core/limits.ts";
 import type { Meter } from "../core/meter.ts";
 import { holdsCredential } from "../core/redaction.ts";
 import { decodePercents, readPairs } from "./body.ts";
 import { clientAddress, trustedProxies } from "./client-address.ts";
 import { type Meant, meantPath } from "./compat.ts";
 import { readCookies } from "./cookies.ts";
-import { isCounted, rateFields } from "./limits.ts";
+import { countRequest, isCounted, rateFields } from "./limits.ts";
 import { sharing } from "./origins.ts";
 import { problemOf, statuses } from "./problem.ts";
 import { unmetRequirements } from "./requirements.ts";
@@ -92,13 +92,9 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
   };
 
   /** One check for all that comes in, before anything is done for it. */
-  const letIn = async (request: Request, { ip, allowances }: Visit) => {
-    if (ip !== null && bans && (await bans.has(ip))) fail("banned");
-    if (!limiter || ip === null || !isCounted(request.url)) return;
-    const { allowed, ...allowance } = await limiter.take("requests", addressKey(ip));
-    meter.limit("requests", allowed);
-    if (!allowed) fail("rate_limited", { allowance, retryAfter: allowance.resetsIn });
-    allowances.push(allowance);
+  const letIn = async (request: Request, visit: Visit) => {
+    if (visit.ip !== null && bans && (await bans.has(visit.ip))) fail("banned");
+    if (isCounted(request.url)) await countRequest({ limiter, meter }, "requests", visit);
   };
 
   const addressOf = clientAddress(settings);

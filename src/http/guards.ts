@@ -2,12 +2,14 @@ import { Elysia } from "elysia";
 import { type Client, clientFrom } from "../core/actors.ts";
 import type { Core } from "../core/core.ts";
 import { DomainError, fail } from "../core/errors.ts";
+import type { RateName } from "../core/limits.ts";
 import type { OwnPermission } from "../core/permissions.ts";
 import { requirePermission } from "../core/roles.ts";
 import { sameText } from "../core/secrets.ts";
 import { authenticate, type Principal } from "../core/sessions.ts";
 import { credentialCookies, readCookies } from "./cookies.ts";
 import { identify, visitOf } from "./edge.ts";
+import { countRequest } from "./limits.ts";
 import { permissionDetail } from "./openapi.ts";
 import { refuseForgery } from "./origins.ts";
 
@@ -81,7 +83,7 @@ const principals = new WeakMap<Request, Principal>();
 
 /**
  * What a route may ask for: `signedIn: true` gives it a `principal`, `permission: "users:read"` one who may do that,
- * `scraper: true` lets in who may read the metrics; otherwise the request never reaches it. Who is not let in hears that before anything is said of the body.
+ * `scraper: true` lets in who may read the metrics, `rate: "register"` lets in no more than that rate; otherwise the request never reaches it. Who is not let in hears that before anything is said of the body.
  */
 export const guards = (core: Core) => {
   const cookies = credentialCookies(core.settings);
@@ -102,6 +104,9 @@ export const guards = (core: Core) => {
   const resolve = ({ request }: { request: Request }) => ({ principal: principals.get(request)! });
 
   return new Elysia({ name: "guards" }).macro({
+    rate: (name: RateName) => ({
+      transform: async ({ request }) => await countRequest(core, name, visitOf(request)),
+    }),
     signedIn: { transform: async ({ request, set }) => void (await admit(request, set)), resolve },
     permission: (name: OwnPermission) => ({
       // The document says what the guard asks for, whatever is written beside the route.

@@ -1,7 +1,7 @@
 import { Elysia } from "elysia";
 import { anonymous } from "../core/actors.ts";
 import type { Core } from "../core/core.ts";
-import { forgotPassword, resetPassword } from "../core/new-passwords.ts";
+import { forgotPassword, resetPassword } from "../core/users/new-passwords.ts";
 import { clientOf } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import * as schemas from "./schemas.ts";

@@ -45,7 +45,7 @@ export const roleRoutes = (core: Core) =>
           tag: "roles",
           details: "It can hold only what you hold yourself.",
           ok: { 201: schemas.roleView },
-          errors: ["forbidden", "role_exists", "csrf_rejected", "unavailable"],
+          errors: ["forbidden", "step_up_required", "role_exists", "csrf_rejected", "unavailable"],
         }),
       },
     )
@@ -70,7 +70,7 @@ export const roleRoutes = (core: Core) =>
           details:
             "You must hold all that it permitted and all that it will permit. It counts with the next request of its holders.",
           ok: { 200: schemas.roleView },
-          errors: ["forbidden", "not_found", "role_built_in", "csrf_rejected", "unavailable"],
+          errors: ["forbidden", "step_up_required", "not_found", "role_built_in", "csrf_rejected", "unavailable"],
         }),
       },
     )
@@ -86,7 +86,7 @@ export const roleRoutes = (core: Core) =>
         detail: describe("Delete a role, and take it from everybody who holds it", {
           tag: "roles",
           ok: { 204: null },
-          errors: ["forbidden", "not_found", "role_built_in", "csrf_rejected", "unavailable"],
+          errors: ["forbidden", "step_up_required", "not_found", "role_built_in", "csrf_rejected", "unavailable"],
         }),
       },
     )
@@ -103,7 +103,7 @@ export const roleRoutes = (core: Core) =>
           tag: "roles",
           details: "You must hold all that the role permits, and all that the user may do.",
           ok: { 200: schemas.userView },
-          errors: ["forbidden", "not_found", "csrf_rejected", "unavailable"],
+          errors: ["forbidden", "step_up_required", "not_found", "csrf_rejected", "unavailable"],
         }),
       },
     )
@@ -119,7 +119,7 @@ export const roleRoutes = (core: Core) =>
         detail: describe("Take a role from a user", {
           tag: "roles",
           ok: { 200: schemas.userView },
-          errors: ["forbidden", "not_found", "last_admin", "csrf_rejected", "unavailable"],
+          errors: ["forbidden", "step_up_required", "not_found", "last_admin", "csrf_rejected", "unavailable"],
         }),
       },
     )

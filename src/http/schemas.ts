@@ -1,6 +1,6 @@
 import { type TSchema, t } from "elysia";
 import { type Action, actionNames } from "../core/audit.ts";
-import { userSorts } from "../core/user-lists.ts";
+import { userSorts } from "../core/users/user-lists.ts";
 
 /** The forms of requests and answers, as the OpenAPI document shows them. Requests are checked against theirs. */
 

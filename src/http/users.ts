@@ -1,7 +1,8 @@
 import { Elysia } from "elysia";
 import type { Core } from "../core/core.ts";
 import { fail } from "../core/errors.ts";
-import { changePassword } from "../core/new-passwords.ts";
+import { proveAgain } from "../core/step-up.ts";
+import { changePassword } from "../core/users/new-passwords.ts";
 import { deleteOwnAccount, type Member, type MemberChange, type OwnChange, updateOwnAccount } from "../core/users.ts";
 import { userView } from "../core/views.ts";
 import type { Account, Profile } from "../store/tables.ts";
@@ -118,6 +119,24 @@ export const userRoutes = (core: Core) => {
           details: "Every other session ends.",
           ok: { 204: null },
           errors: ["invalid_credentials", "weak_password", "overloaded", "csrf_rejected", "unavailable"],
+        }),
+      },
+    )
+    .post(
+      "/me/proof",
+      async ({ principal, body, set }) => {
+        await proveAgain(core, principal.by, body.password);
+        set.status = 204;
+      },
+      {
+        signedIn: true,
+        body: schemas.passwordProofBody,
+        detail: describe("Prove the password again", {
+          tag: "users",
+          details:
+            "For STEP_UP_TTL this session may then change roles, and addresses of other users, and delete them; before, these are answered 403 `step_up_required`.",
+          ok: { 204: null },
+          errors: ["invalid_credentials", "overloaded", "csrf_rejected", "unavailable"],
         }),
       },
     )

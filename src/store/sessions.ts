@@ -214,6 +214,15 @@ export const sessionWriters = (db: Db, { sessions }: Tables) => {
           .where(and(inArray(sessions.id, [...ids]), isNull(sessions.revokedAt)))
           .returning({ id: sessions.id })
       ).map((row) => row.id),
+    /** Moves the time of the last proof of the password on, where the session is of this epoch and was not revoked. */
+    prove: async (id: string, epoch: number, at: Date): Promise<boolean> =>
+      (
+        await db
+          .update(sessions)
+          .set({ authenticatedAt: at })
+          .where(and(eq(sessions.id, id), eq(sessions.epoch, epoch), isNull(sessions.revokedAt)))
+          .returning({ id: sessions.id })
+      ).length > 0,
     /** Lets a session live on through a sign-out of all others. */
     adoptEpoch: async (id: string, epoch: number): Promise<void> => {
       await db.update(sessions).set({ epoch }).where(eq(sessions.id, id));

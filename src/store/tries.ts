@@ -4,9 +4,16 @@ import type { Tables } from "./tables.ts";
 
 export type Tries = Tables["tries"]["$inferSelect"];
 
+/** Whatever the collation of the database says of order. */
+const begins = ({ key }: Tables["tries"], prefix: string) =>
+  sql`substr(${key}, 1, ${sql.raw(String(prefix.length))}) = ${prefix}`;
+
 export const tryReaders = (db: Db, { tries }: Tables) => ({
   byKey: async (key: string): Promise<Tries | undefined> =>
     (await db.select().from(tries).where(eq(tries.key, key)))[0],
+  /** Those whose key begins so. */
+  beginning: async (prefix: string): Promise<Tries[]> =>
+    await db.select().from(tries).where(begins(tries, prefix)).orderBy(asc(tries.key)),
   /** Windows that ended before `before`, and the oldest of those ends. */
   expired: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
     const ended = lte(tries.endsAt, before);
@@ -46,6 +53,10 @@ export const tryWriters = (db: Db, { tries }: Tables) => ({
   },
   forget: async (key: string): Promise<void> => {
     await db.delete(tries).where(eq(tries.key, key));
+  },
+  /** Forgets every key that begins so. */
+  forgetAll: async (prefix: string): Promise<void> => {
+    await db.delete(tries).where(begins(tries, prefix));
   },
   /** Deletes at most `limit` windows that ended before `before`. Answers how many. */
   purge: async (before: Date, limit: number): Promise<number> => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createMailTemplates } from "../../src/adapters/mail-templates.ts";
 import type { Words } from "../../src/core/core.ts";
-import { mailKinds, sampleFacts } from "../../src/core/letters.ts";
+import { mailKinds, sampleFacts } from "../../src/core/mail/letters.ts";
 import type { MailKind } from "../../src/core/mail.ts";
 
 const common = {

@@ -36,7 +36,9 @@ async function works(url: string): Promise<void> {
       break;
     await Bun.sleep(50);
   }
-  const limiter = createLimiter({ quotas: { requests: { most: 10, window: 60_000 } }, workers: 2, redis: link });
+  const quota = { most: 10, window: 60_000 };
+  const quotas = { requests: quota, register: quota, refresh: quota };
+  const limiter = createLimiter({ quotas, workers: 2, redis: link });
   const taken: boolean[] = [];
   for (let at = 0; at < 12; at++) taken.push((await limiter.take("requests", "a")).allowed);
   // Alone it would be five.

@@ -25,7 +25,8 @@ type Server = { readonly link: RedisConnection; readonly limiter: Limiter; reado
 async function openServer(url = redis.url): Promise<Server> {
   const link = await connectRedis(redisUrl(url), { clock: systemClock, log });
   closing.push(link.close);
-  const quotas = { requests: { most: 10, window: 60_000 } };
+  const quota = { most: 10, window: 60_000 };
+  const quotas = { requests: quota, register: quota, refresh: quota };
   return { link, limiter: createLimiter({ quotas, workers: 2, redis: link }), cache: createSessionCache(link, log) };
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { proveAddress } from "../../src/core/addresses.ts";
-import { resetPassword } from "../../src/core/new-passwords.ts";
+import { proveAddress } from "../../src/core/users/addresses.ts";
+import { resetPassword } from "../../src/core/users/new-passwords.ts";
 import { findUser } from "../../src/core/users.ts";
 import { newestMail, queuedMails } from "../support/challenge-mail.ts";
 import { person, Shell } from "../support/cli.ts";

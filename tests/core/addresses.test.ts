@@ -1,16 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { UserActor } from "../../src/core/actors.ts";
+import { login } from "../../src/core/login.ts";
+import { authenticate, signOutEverywhere } from "../../src/core/sessions.ts";
+import { purge } from "../../src/core/upkeep.ts";
 import {
   orderVerification,
   proveAddress,
   requestEmailChange,
   resendVerification,
   vouchForAddress,
-} from "../../src/core/addresses.ts";
-import { login } from "../../src/core/login.ts";
-import { changePassword, forgotPassword } from "../../src/core/new-passwords.ts";
-import { authenticate, signOutEverywhere } from "../../src/core/sessions.ts";
-import { purge } from "../../src/core/upkeep.ts";
+} from "../../src/core/users/addresses.ts";
+import { changePassword, forgotPassword } from "../../src/core/users/new-passwords.ts";
 import { deleteUser, disableUser, enableUser, getUser, updateUser } from "../../src/core/users.ts";
 import { kindsTo, newestMail, queuedMails } from "../support/challenge-mail.ts";
 import {

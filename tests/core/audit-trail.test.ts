@@ -6,14 +6,16 @@ import { sealAudit } from "../../src/core/audit/sealing.ts";
 import { followAudit, pageOfAudit, pagesOfAudit } from "../../src/core/audit/trail.ts";
 import { type Action, actionNames, actions, record } from "../../src/core/audit.ts";
 import type { Core } from "../../src/core/core.ts";
+import { resetCounts } from "../../src/core/limit-counts.ts";
 import { login, signOut } from "../../src/core/login.ts";
-import { changePassword, setPassword } from "../../src/core/new-passwords.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
-import { register } from "../../src/core/registration.ts";
 import { grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate, revokeOwnSession, revokeSessions, signOutEverywhere } from "../../src/core/sessions.ts";
 import { rotateSigningKey } from "../../src/core/signing-keys.ts";
+import { proveAgain } from "../../src/core/step-up.ts";
 import { purge, purgeKinds } from "../../src/core/upkeep.ts";
+import { changePassword, setPassword } from "../../src/core/users/new-passwords.ts";
+import { register } from "../../src/core/users/registration.ts";
 import { createUser, deleteOwnAccount, deleteUser, disableUser, enableUser, updateUser } from "../../src/core/users.ts";
 import type { AuditFilter } from "../../src/store/audit-events.ts";
 import { failToSignIn } from "../support/audit-trail.ts";
@@ -170,6 +172,16 @@ describe("whatever changes something records it", () => {
         const next = await refresh(core, visitor, given.refreshToken);
         if (next.credential === "tokens") await refresh(core, visitor, next.refreshToken);
         await codeOf(refresh(at, visitor, given.refreshToken));
+      },
+    ],
+    proveAgain: ["session.proved", async (at) => proveAgain(at, (await principal()).by, goodPassword)],
+    resetCounts: [
+      "limit.reset",
+      async (at, id) => {
+        const limited = await core.again({ RATE_LIMITS: "on" });
+        await failToSignIn(limited);
+        await limited.store.close();
+        await resetCounts(at, root, id);
       },
     ],
     rotateSigningKey: ["key.rotated", (at) => rotateSigningKey(at, root, { immediately: true })],

@@ -1,12 +1,12 @@
 /** The admin that the settings name. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { anonymous, noClient } from "../../src/core/actors.ts";
-import { seedAdmin } from "../../src/core/admins.ts";
 import { DomainError } from "../../src/core/errors.ts";
-import { seedFirstAdmin } from "../../src/core/first-admin.ts";
 import { login } from "../../src/core/login.ts";
-import { register } from "../../src/core/registration.ts";
-import { pagesOfUsers } from "../../src/core/user-lists.ts";
+import { seedAdmin } from "../../src/core/users/admins.ts";
+import { seedFirstAdmin } from "../../src/core/users/first-admin.ts";
+import { register } from "../../src/core/users/registration.ts";
+import { pagesOfUsers } from "../../src/core/users/user-lists.ts";
 import { updateUser } from "../../src/core/users.ts";
 import { goodPassword, openTestCore, registerAda, root, type TestCore, visitor } from "../support/core.ts";
 import { dump } from "../support/database.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { DomainError } from "../../src/core/errors.ts";
-import { createHashing, type HashingOptions } from "../../src/core/hashing.ts";
+import { createHashing, type HashingOptions } from "../../src/core/passwords/hashing.ts";
 import { createTestClock } from "../support/clock.ts";
 
 const cheap: HashingOptions = { memoryCost: 8, timeCost: 1, concurrency: 1, queue: 100 };

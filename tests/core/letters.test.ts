@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { letterOf, sampleFacts } from "../../src/core/letters.ts";
+import { letterOf, sampleFacts } from "../../src/core/mail/letters.ts";
 import { openTestCore, type TestCore } from "../support/core.ts";
 import { ada } from "../support/mailbox.ts";
 

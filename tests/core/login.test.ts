@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Core } from "../../src/core/core.ts";
 import { login } from "../../src/core/login.ts";
-import { setPassword } from "../../src/core/new-passwords.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
-import { register } from "../../src/core/registration.ts";
 import { open } from "../../src/core/secrets.ts";
 import { authenticate } from "../../src/core/sessions.ts";
+import { setPassword } from "../../src/core/users/new-passwords.ts";
+import { register } from "../../src/core/users/registration.ts";
 import { createUser, disableUser } from "../../src/core/users.ts";
 import {
   codeOf,

@@ -1,15 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { anonymous, type Client } from "../../src/core/actors.ts";
 import { login } from "../../src/core/login.ts";
+import { refresh } from "../../src/core/refresh-tokens.ts";
+import { authenticate } from "../../src/core/sessions.ts";
 import {
   changePassword,
   forgotPassword,
   orderReset,
   resetPassword,
   setPassword,
-} from "../../src/core/new-passwords.ts";
-import { refresh } from "../../src/core/refresh-tokens.ts";
-import { authenticate } from "../../src/core/sessions.ts";
+} from "../../src/core/users/new-passwords.ts";
 import { createUser, deleteUser, disableUser, enableUser, getUser, updateUser } from "../../src/core/users.ts";
 import { kindsTo, newestMail, queuedMails } from "../support/challenge-mail.ts";
 import {
@@ -235,7 +235,7 @@ describe("TK-4 the link that sets a new password", () => {
   });
 
   test("LI-2 lets the owner in whom a stranger has locked out, and frees nothing else", async () => {
-    await reopen({ RATE_LIMITS: "on", RATE_LIMIT_SIGN_IN_ADDRESS: "12/15m" });
+    await reopen({ RATE_LIMITS: "on", RATE_LIMIT_SIGN_IN_ADDRESS: "12/15m", RATE_LIMIT_SIGN_IN_PAIR: "50/15m" });
     const stranger = { ...firefox, ip: "203.0.113.5" };
     for (let time = 0; time < 11; time++) await codeOf(signIn("not the password at all", stranger));
     expect(await signInCode()).toBe("rate_limited");
@@ -244,6 +244,13 @@ describe("TK-4 the link that sets a new password", () => {
     // Ten of the stranger's were tries, and one more was refused before it was one.
     const more = [1, 2, 3].map(() => codeOf(signIn("not the password at all", stranger)));
     expect((await Promise.all(more)).filter((code) => code === "rate_limited")).toHaveLength(1);
+  });
+
+  test("lets in who has forgotten the password, and tried until nothing more was let through", async () => {
+    await reopen({ RATE_LIMITS: "on" });
+    for (let time = 0; time < 11; time++) await codeOf(signIn("not the password at all"));
+    expect(await reset(await forgottenToken())).toBeUndefined();
+    expect(await signInCode(better)).toBeUndefined();
   });
 
   test("REG-5 ends what a stranger has set up with the address of somebody else", async () => {

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { MailTrouble } from "../../src/core/core.ts";
 import { DomainError } from "../../src/core/errors.ts";
+import { dropMails, getMails, lookInto, pagesOfMails, retryMails } from "../../src/core/mail/mail-queue.ts";
+import { deliverMail } from "../../src/core/mail/outbox.ts";
 import { addresseeOf, askForMail, queueMail } from "../../src/core/mail.ts";
-import { dropMails, getMails, lookInto, pagesOfMails, retryMails } from "../../src/core/mail-queue.ts";
-import { deliverMail } from "../../src/core/outbox.ts";
 import { codeOf, openTestCore, registerAda, root, type TestCore } from "../support/core.ts";
 import { dump, textsOf } from "../support/database.ts";
 import { ada, createMailbox, isBusy, isDown, isRefused, type Mailbox, queueTests, sendTo } from "../support/mailbox.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { dictionary } from "@zxcvbn-ts/language-common";
 import * as fc from "fast-check";
 import { DomainError } from "../../src/core/errors.ts";
-import { checkPassword, maxPasswordBytes, normalizePassword } from "../../src/core/password-policy.ts";
+import { checkPassword, maxPasswordBytes, normalizePassword } from "../../src/core/passwords/password-policy.ts";
 
 const words = ["Alice.Smith99@wonder-land.example", "alice_w", "Alice Liddell Smith"];
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { DomainError } from "../../src/core/errors.ts";
-import { flushMail, type Postman, ringing, startPostman } from "../../src/core/postman.ts";
+import { flushMail, type Postman, ringing, startPostman } from "../../src/core/mail/postman.ts";
 import { codeOf, openTestCore, root, type TestCore } from "../support/core.ts";
 import { createMailbox, isBusy, isDown, isRefused, type Mailbox, queueTests, sendTo } from "../support/mailbox.ts";
 import { until } from "../support/until.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { DomainError, type InputError } from "../../src/core/errors.ts";
-import { compileProfileForm } from "../../src/core/profile-forms.ts";
-import { editedProfile, type ProfileEdit } from "../../src/core/profiles.ts";
+import { compileProfileForm } from "../../src/core/users/profile-forms.ts";
+import { editedProfile, type ProfileEdit } from "../../src/core/users/profiles.ts";
 import type { Profile } from "../../src/store/tables.ts";
 
 const schema = {

@@ -2,9 +2,9 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { anonymous, type Client } from "../../src/core/actors.ts";
 import type { Credentials } from "../../src/core/credentials.ts";
 import { login } from "../../src/core/login.ts";
-import { changePassword, setPassword } from "../../src/core/new-passwords.ts";
 import { refresh as refreshAct } from "../../src/core/refresh-tokens.ts";
 import { authenticate, signOutEverywhere } from "../../src/core/sessions.ts";
+import { changePassword, setPassword } from "../../src/core/users/new-passwords.ts";
 import { disableUser } from "../../src/core/users.ts";
 import {
   codeOf,

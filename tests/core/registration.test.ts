@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { seedAdmin } from "../../src/core/admins.ts";
 import type { Core } from "../../src/core/core.ts";
 import { DomainError } from "../../src/core/errors.ts";
 import { login } from "../../src/core/login.ts";
-import { resetPassword } from "../../src/core/new-passwords.ts";
-import { register } from "../../src/core/registration.ts";
+import { seedAdmin } from "../../src/core/users/admins.ts";
+import { resetPassword } from "../../src/core/users/new-passwords.ts";
+import { register } from "../../src/core/users/registration.ts";
 import { createUser, disableUser, type Registration } from "../../src/core/users.ts";
 import { userView } from "../../src/core/views.ts";
 import { kindsTo, newestMail, queuedMails } from "../support/challenge-mail.ts";

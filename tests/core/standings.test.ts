@@ -1,10 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { anonymous } from "../../src/core/actors.ts";
-import { seedAdmin } from "../../src/core/admins.ts";
 import type { Core, SessionCache } from "../../src/core/core.ts";
 import { forgetting } from "../../src/core/forgetting.ts";
 import { login, signOut } from "../../src/core/login.ts";
-import { changePassword, setPassword } from "../../src/core/new-passwords.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { createRole, deleteRole, grantRole, revokeRole } from "../../src/core/roles.ts";
 import {
@@ -14,6 +12,8 @@ import {
   revokeSessions,
   signOutEverywhere,
 } from "../../src/core/sessions.ts";
+import { seedAdmin } from "../../src/core/users/admins.ts";
+import { changePassword, setPassword } from "../../src/core/users/new-passwords.ts";
 import { deleteOwnAccount, deleteUser, disableUser, enableUser, updateUser } from "../../src/core/users.ts";
 import {
   codeOf,

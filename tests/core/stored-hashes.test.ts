@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { createHashing } from "../../src/core/hashing.ts";
-import { readHash } from "../../src/core/stored-hashes.ts";
+import { createHashing } from "../../src/core/passwords/hashing.ts";
+import { readHash } from "../../src/core/passwords/stored-hashes.ts";
 import { createTestClock } from "../support/clock.ts";
 
 const hashing = createHashing({ memoryCost: 8, timeCost: 1, concurrency: 2, queue: 100 }, createTestClock());

@@ -4,8 +4,8 @@ import { login } from "../../src/core/login.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { grantRole } from "../../src/core/roles.ts";
 import { authenticate } from "../../src/core/sessions.ts";
-import { findTombstone, pagesOfTombstones, restoreUser } from "../../src/core/tombstones.ts";
 import { type PurgeOptions, previewPurge, purge } from "../../src/core/upkeep.ts";
+import { findTombstone, pagesOfTombstones, restoreUser } from "../../src/core/users/tombstones.ts";
 import { createUser, deleteOwnAccount, deleteUser, findUser, getUser, updateUser } from "../../src/core/users.ts";
 import type { AuditEvent } from "../../src/store/tables.ts";
 import {

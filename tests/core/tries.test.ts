@@ -3,9 +3,9 @@ import { anonymous, type Client } from "../../src/core/actors.ts";
 import type { Core } from "../../src/core/core.ts";
 import { DomainError } from "../../src/core/errors.ts";
 import { login } from "../../src/core/login.ts";
-import { changePassword } from "../../src/core/new-passwords.ts";
 import { authenticate } from "../../src/core/sessions.ts";
 import { purge } from "../../src/core/upkeep.ts";
+import { changePassword } from "../../src/core/users/new-passwords.ts";
 import { createUser, deleteOwnAccount, disableUser } from "../../src/core/users.ts";
 import { codeOf, firefox, goodPassword, openTestCore, registerAda, root, type TestCore } from "../support/core.ts";
 
@@ -202,6 +202,36 @@ describe("LI-1 tries from one address", () => {
   });
 });
 
+describe("LI-1 tries on one account from one address", () => {
+  test("have a quota of their own, and another address or another account has its own", async () => {
+    const at = await core.again({ RATE_LIMIT_SIGN_IN_PAIR: "3/5m" });
+    await registerAda(core, "grace@example.com");
+    expect(tally(await outcomes(3, { at }))).toEqual({ invalid_credentials: 3 });
+    const { allowance, retryAfter } = await failureOf(tryOnce({ at, password: goodPassword }));
+    expect({ limit: allowance?.limit, retryAfter }).toEqual({ limit: "sign_in_pair", retryAfter: 300 });
+    const good = { at, password: goodPassword };
+    expect(await outcome({ ...good, from: from("192.0.2.8") })).toBe("signed in");
+    expect(await outcome({ ...good, name: "grace@example.com" })).toBe("signed in");
+    core.clock.advance(5 * minute);
+    expect(await outcome(good)).toBe("signed in");
+    await at.store.close();
+  });
+
+  test("of 40 at once, three are looked at and no more, and those that are refused are none of the account's", async () => {
+    const at = await core.again({ RATE_LIMIT_SIGN_IN_PAIR: "3/5m" });
+    const all = await Promise.all(Array.from({ length: 40 }, () => outcome({ at })));
+    expect(tally(all)).toEqual({ invalid_credentials: 3, rate_limited: 37 });
+    expect(tally(await outcomes(8, { from: from("192.0.2.8") }))).toEqual({ invalid_credentials: 7, rate_limited: 1 });
+    await at.store.close();
+  });
+
+  test("are counted for a name that nobody has", async () => {
+    const at = await core.again({ RATE_LIMIT_SIGN_IN_PAIR: "3/5m" });
+    expect(tally(await outcomes(4, { at, name: "nobody.here" }))).toEqual({ invalid_credentials: 3, rate_limited: 1 });
+    await at.store.close();
+  });
+});
+
 describe("the count of tries", () => {
   test("begins anew when its window is over, to the millisecond", async () => {
     await outcomes(11);
@@ -236,7 +266,7 @@ describe("the count of tries", () => {
     };
     await outcome({ at, name: "my secret password" });
     await outcome({ at, name: "nobody@example.com" });
-    expect(typed).toHaveLength(4);
+    expect(typed).toHaveLength(6);
     expect(typed.filter((key) => /secret|nobody/.test(key))).toEqual([]);
   });
 
@@ -247,8 +277,8 @@ describe("the count of tries", () => {
     const run = () => purge(core, root, { ...options, onBatch: () => setImmediate(() => core.clock.advance(0)) });
     expect((await run()).removed.tries).toBe(0);
     core.clock.advance(15 * minute);
-    expect((await core.store.tries.expired(core.clock.now())).number).toBe(3);
-    expect(await run()).toMatchObject({ removed: { tries: 3 }, finished: true });
+    expect((await core.store.tries.expired(core.clock.now())).number).toBe(5);
+    expect(await run()).toMatchObject({ removed: { tries: 5 }, finished: true });
     expect(tally(await outcomes(11))).toEqual({ invalid_credentials: 10, rate_limited: 1 });
   });
 

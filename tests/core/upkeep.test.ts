@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { login } from "../../src/core/login.ts";
-import { deliverMail } from "../../src/core/outbox.ts";
+import { deliverMail } from "../../src/core/mail/outbox.ts";
 import { authenticate, revokeSessions } from "../../src/core/sessions.ts";
 import { type PurgeOptions, previewPurge, purge, purgeKinds } from "../../src/core/upkeep.ts";
 import { createUser } from "../../src/core/users.ts";

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { seedAdmin } from "../../src/core/admins.ts";
 import { login } from "../../src/core/login.ts";
-import { changePassword } from "../../src/core/new-passwords.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
-import { register } from "../../src/core/registration.ts";
 import { grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate } from "../../src/core/sessions.ts";
+import { seedAdmin } from "../../src/core/users/admins.ts";
+import { changePassword } from "../../src/core/users/new-passwords.ts";
+import { register } from "../../src/core/users/registration.ts";
 import {
   createUser,
   deleteOwnAccount,

@@ -6,6 +6,7 @@ const settings = {
   COOKIE_ACCESS_NAME: "access_token",
   COOKIE_REFRESH_NAME: "refresh_token",
   COOKIE_SESSION_NAME: "__Host-session",
+  COOKIE_DEVICE_NAME: "__Host-device",
   COOKIE_SECURE: true,
   COOKIE_SAMESITE: "lax",
   COOKIE_DOMAIN: undefined,
@@ -162,6 +163,17 @@ describe("credential cookies", () => {
       sameSite: "lax",
       maxAge: 900,
     });
+  });
+
+  test("tell a browser again for a year, whatever COOKIE_SAMESITE says, and stay when the others are cleared", () => {
+    const cookies = credentialCookies({ ...settings, COOKIE_SAMESITE: "none" });
+    expect(cookies.set(tokens, "dv1.a.b").at(-1)).toBe(
+      "__Host-device=dv1.a.b; Path=/; Max-Age=31536000; HttpOnly; Secure; SameSite=Lax",
+    );
+    expect(cookies.clear().join()).not.toContain("device");
+    const carrying = (cookie: string) => new Request("http://localhost/", { headers: { cookie } });
+    expect(cookies.deviceOf(carrying("a=b; __Host-device=dv1.a.b"))).toBe("dv1.a.b");
+    expect(cookies.deviceOf(carrying("__Host-device=dv1.a.b; __Host-device=dv1.c.d"))).toBeUndefined();
   });
 
   test("are told by their names", () => {

@@ -1,8 +1,9 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { isCounted } from "../../src/http/limits.ts";
-import type { Answer } from "../support/client.ts";
+import type { Answer, Tokens } from "../support/client.ts";
+import { CookieJar } from "../support/cookie-jar.ts";
 import { goodPassword } from "../support/core.ts";
-import { expectProblem, newEmail, signInForSession, signUp, statusOfMe } from "../support/people.ts";
+import { expectProblem, newEmail, signIn, signInForSession, signUp, statusOfMe } from "../support/people.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 
 const servers: TestServer[] = [];
@@ -75,6 +76,60 @@ describe("requests of one address", () => {
   });
 });
 
+describe("LI-1 sign-ups and refreshes of one address", () => {
+  const register = (server: TestServer) =>
+    server.post("/api/v1/auth/register", { email: newEmail(), password: goodPassword });
+  const refresh = (server: TestServer, refresh_token: string) =>
+    server.post<Tokens>("/api/v1/auth/refresh", { refresh_token });
+
+  test("sign-ups end at the limit, at every path and in parallel; other requests go on", async () => {
+    const server = await start({ RATE_LIMIT_REGISTER: "3/1h", COMPAT_PATHS: "on" });
+    const asks = [register, () => server.post("/auth/register", { email: newEmail(), password: goodPassword })];
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, at) => asks[at % 2]!(server)));
+    expect(answers.filter(({ status }) => status === 201)).toHaveLength(3);
+    const refused = await register(server);
+    expectProblem(refused, 429, "rate_limited");
+    expect(fieldsOf(refused).policy).toBe('"requests";q=6000;w=60, "register";q=3;w=3600');
+    const retryAfter = Number(refused.headers.get("retry-after"));
+    expect(retryAfter).toBeGreaterThan(3500);
+    expect(fieldsOf(refused).state).toMatch(new RegExp(`^"requests";r=\\d+;t=\\d+, "register";r=0;t=${retryAfter}$`));
+    expect((await server.get("/")).status).toBe(200);
+    expectProblem(
+      await server.post("/api/v1/auth/login", { email: newEmail(), password: "x" }),
+      401,
+      "invalid_credentials",
+    );
+  });
+
+  test("a refresh beyond the limit is told when to come back, and ends neither the session nor its cookies", async () => {
+    const server = await start({ RATE_LIMIT_REFRESH: "2/2s" });
+    const { email } = await signUp(server);
+    const tokens = await signIn(server, { email });
+    const jar = new CookieJar();
+    await server.post("/api/v1/auth/login", { email, password: goodPassword, delivery: "cookie" }, { jar });
+    expect((await refresh(server, "rt1.nonsense")).status).toBe(401);
+    const second = await refresh(server, tokens.refresh_token);
+    expect(fieldsOf(second).state).toMatch(/, "refresh";r=0;t=[12]$/);
+
+    const refused = await refresh(server, second.body.refresh_token);
+    expectProblem(refused, 429, "rate_limited");
+    expect(Number(refused.headers.get("retry-after"))).toBeWithin(1, 3);
+    const byCookie = await server.post("/api/v1/auth/refresh", undefined, { jar });
+    expectProblem(byCookie, 429, "rate_limited");
+    expect(byCookie.cookies).toEqual([]);
+    expect(await statusOfMe(server, second.body.access_token)).toBe(200);
+    await Bun.sleep(2100);
+    expect((await refresh(server, second.body.refresh_token)).status).toBe(200);
+    expect((await server.post("/api/v1/auth/refresh", undefined, { jar })).status).toBe(200);
+  });
+
+  test("are not counted where limits are off", async () => {
+    const server = await start({ RATE_LIMITS: "off", RATE_LIMIT_REGISTER: "1/1h", RATE_LIMIT_REFRESH: "1/1h" });
+    const answers = [...(await times(3, () => register(server))), ...(await times(3, () => refresh(server, "x")))];
+    expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 401, 401, 401]);
+  });
+});
+
 describe("LI-0 passwords tried on one account", () => {
   test("are ten through both forms, known and unknown alike, and no live session hears of it", async () => {
     const server = await start({});
@@ -116,6 +171,46 @@ describe("LI-0 passwords tried on one account", () => {
 
     await server.restart();
     expectProblem(await server.post("/api/v1/auth/login", { email, password: goodPassword }), 429, "rate_limited");
+  });
+});
+
+describe("LI-2 an account that strangers have locked", () => {
+  const proxied = { TRUSTED_PROXIES: "127.0.0.1" };
+  const from = (ip: string) => ({ "x-forwarded-for": ip });
+  const login = "/api/v1/auth/login";
+
+  test("lets in the browser of its owner, signed out or not, and no other", async () => {
+    const server = await start(proxied);
+    const { email } = await signUp(server);
+    const jar = new CookieJar();
+    const choice = { email, password: goodPassword, delivery: "cookie" };
+    expect((await server.post(login, choice, { jar })).status).toBe(200);
+    expect((await server.post("/api/v1/auth/logout", undefined, { jar })).status).toBe(204);
+    const device = jar.get("device");
+    expect(jar.names).toEqual(["device"]);
+    expect(await statusOfMe(server, device ?? "")).toBe(401);
+
+    const eve = new CookieJar();
+    const other = await signUp(server);
+    await server.post(login, { ...choice, email: other.email }, { jar: eve });
+    await times(11, () => server.post(login, { email, password: "wrong" }, { headers: from("203.0.113.5") }));
+    for (const sending of [{}, { jar: eve }]) {
+      expectProblem(await server.post(login, choice, sending), 429, "rate_limited");
+    }
+    expect((await server.post(login, choice, { jar, headers: from("192.0.2.9") })).status).toBe(200);
+    expect(jar.get("device")).toBe(device);
+  });
+
+  test("lets in by the form too", async () => {
+    const server = await start({});
+    const { email } = await signUp(server);
+    const jar = new CookieJar();
+    await server.post(login, { email, password: goodPassword, delivery: "cookie" }, { jar });
+    await times(11, () => server.post(login, { email, password: "wrong" }));
+    const form = String(new URLSearchParams({ username: email, password: goodPassword }));
+    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    expectProblem(await server.post("/api/v1/auth/login-form", form, { headers }), 429, "rate_limited");
+    expect((await server.post("/api/v1/auth/login-form", form, { headers, jar })).status).toBe(200);
   });
 });
 

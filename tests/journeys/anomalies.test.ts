@@ -4,17 +4,17 @@
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import { anonymous, type UserActor } from "../../src/core/actors.ts";
-import { proveAddress, requestEmailChange } from "../../src/core/addresses.ts";
-import { settleAsked } from "../../src/core/asked-mails.ts";
 import type { Core } from "../../src/core/core.ts";
 import type { Credentials } from "../../src/core/credentials.ts";
 import { login, signOut } from "../../src/core/login.ts";
-import { changePassword, forgotPassword, orderReset, resetPassword } from "../../src/core/new-passwords.ts";
+import { settleAsked } from "../../src/core/mail/asked-mails.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
-import { register } from "../../src/core/registration.ts";
 import { addPermissions, createRole, deleteRole, grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate, revokeOwnSession, signOutEverywhere } from "../../src/core/sessions.ts";
 import { rotateSigningKey } from "../../src/core/signing-keys.ts";
+import { proveAddress, requestEmailChange } from "../../src/core/users/addresses.ts";
+import { changePassword, forgotPassword, orderReset, resetPassword } from "../../src/core/users/new-passwords.ts";
+import { register } from "../../src/core/users/registration.ts";
 import { createUser, deleteOwnAccount, deleteUser, disableUser, updateUser } from "../../src/core/users.ts";
 import { newestMail } from "../support/challenge-mail.ts";
 import {

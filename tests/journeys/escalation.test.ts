@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Core } from "../../src/core/core.ts";
 import { beyond, ownPermissions, permittedBy } from "../../src/core/permissions.ts";
 import { createRole, grantRole, grantsOf, listRoles } from "../../src/core/roles.ts";
-import { pagesOfUsers } from "../../src/core/user-lists.ts";
+import { pagesOfUsers } from "../../src/core/users/user-lists.ts";
 import { createUser } from "../../src/core/users.ts";
 import { openCore } from "../../src/open.ts";
 import type { User } from "../../src/store/tables.ts";

@@ -80,7 +80,7 @@ describe("two servers on one database", () => {
 
       mail.beforeTaking = () => {};
       const core = await later();
-      const { flushMail } = await import("../../src/core/postman.ts");
+      const { flushMail } = await import("../../src/core/mail/postman.ts");
       const { root } = await import("../support/core.ts");
       await flushMail(core, root, { maxTime: patience });
       await core.close();

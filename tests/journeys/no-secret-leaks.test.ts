@@ -4,6 +4,7 @@
  */
 import { afterAll, expect, test } from "bun:test";
 import { issueChallenge } from "../../src/core/challenges.ts";
+import { rememberDevice } from "../../src/core/known-devices.ts";
 import { grantRole } from "../../src/core/roles.ts";
 import type { Answer } from "../support/client.ts";
 import { root } from "../support/core.ts";
@@ -43,12 +44,14 @@ async function makeSecrets(): Promise<Record<string, Secret>> {
     const issued = [await issue("verify-email"), await issue("change-email"), await issue("reset-password")];
     return issued.map(({ facts }) => new URL(facts.link).hash.replace("#token=", ""));
   });
+  const device = await besides(server, async (core) => rememberDevice(core, victim.id, undefined));
   const databasePassword = new URL(server.env["DATABASE_URL"] ?? "sqlite:x").password;
   return {
     password: { text: password },
     "an access token": { text: tokens.access_token, form: true },
     "a refresh token": { text: tokens.refresh_token, form: true },
     "a session token": { text: session_token, form: true },
+    "a known device": { text: device, form: true },
     ...Object.fromEntries(proofs.map((token) => [`the proof ${token.slice(0, 3)}`, { text: token, form: true }])),
     "the server secret": { text: environment.SECRET_KEY },
     "the password of the mail server": { text: environment.SMTP_PASSWORD },

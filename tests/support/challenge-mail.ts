@@ -1,6 +1,7 @@
 /** The mails that are to be sent, read from the database behind everybody's back. */
-import { settleAsked } from "../../src/core/asked-mails.ts";
+
 import type { Core } from "../../src/core/core.ts";
+import { settleAsked } from "../../src/core/mail/asked-mails.ts";
 import { type AskedKind, type Content, openContent, sealContent } from "../../src/core/mail.ts";
 import { type Place, rawSql } from "./database.ts";
 import { besides } from "./people.ts";

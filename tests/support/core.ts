@@ -2,7 +2,7 @@ import { systemRandom } from "../../src/adapters/system.ts";
 import { type Actor, anonymous, type Client, operator } from "../../src/core/actors.ts";
 import type { Core, Fields, Log } from "../../src/core/core.ts";
 import { DomainError } from "../../src/core/errors.ts";
-import { register } from "../../src/core/registration.ts";
+import { register } from "../../src/core/users/registration.ts";
 import { type Member } from "../../src/core/users.ts";
 import { openCore } from "../../src/open.ts";
 import { createTestClock, type TestClock } from "./clock.ts";

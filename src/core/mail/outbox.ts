@@ -1,13 +1,13 @@
 /** How mails leave the outbox: each by one process at a time, and again until the mail server has taken it. */
-import type { Tx } from "../store/store.ts";
-import type { Mail } from "../store/tables.ts";
-import type { Actor } from "./actors.ts";
+import type { Tx } from "../../store/store.ts";
+import type { Mail } from "../../store/tables.ts";
+import type { Actor } from "../actors.ts";
+import { record } from "../audit.ts";
+import type { Core, Mailer, MailTrouble } from "../core.ts";
+import { DomainError, fail } from "../errors.ts";
+import { type Addressed, type AskedKind, addressed, openContent, sealContent } from "../mail.ts";
 import { settleAsked } from "./asked-mails.ts";
-import { record } from "./audit.ts";
-import type { Core, Mailer, MailTrouble } from "./core.ts";
-import { DomainError, fail } from "./errors.ts";
 import { letterOf } from "./letters.ts";
-import { type Addressed, type AskedKind, addressed, openContent, sealContent } from "./mail.ts";
 
 /** How many mails are taken at once, and how many of them are on their way at one time. */
 const batchSize = 10;

@@ -1,16 +1,16 @@
 /** Who reads the mail of an address: proving it, and changing it. */
-import type { Tx } from "../store/store.ts";
-import type { Challenge, User } from "../store/tables.ts";
-import type { Actor, UserActor } from "./actors.ts";
-import { record } from "./audit.ts";
-import { consumeChallenge, type Issued, issueChallenge, readChallenge } from "./challenges.ts";
-import type { Core } from "./core.ts";
-import { fail } from "./errors.ts";
+import type { Tx } from "../../store/store.ts";
+import type { Challenge, User } from "../../store/tables.ts";
+import type { Actor, UserActor } from "../actors.ts";
+import { record } from "../audit.ts";
+import { consumeChallenge, type Issued, issueChallenge, readChallenge } from "../challenges.ts";
+import type { Core } from "../core.ts";
+import { fail } from "../errors.ts";
+import { addresseeOf, askForMail, queueMail, sendsMail } from "../mail.ts";
+import { provePassword } from "../passwords.ts";
+import { reserveMail } from "../tries.ts";
+import { getUser, type Member } from "../users.ts";
 import { emailOf } from "./identities.ts";
-import { addresseeOf, askForMail, queueMail, sendsMail } from "./mail.ts";
-import { provePassword } from "./passwords.ts";
-import { reserveMail } from "./tries.ts";
-import { getUser, type Member } from "./users.ts";
 
 /** Sends a link that proves the address of a user. */
 export async function sendVerification(core: Core, tx: Tx, user: User): Promise<Issued> {

@@ -2,9 +2,9 @@
  * Argon2id, and what other systems hashed by, behind a bounded queue (rules PW-1 and PW-5): a flood of sign-ins can occupy neither more memory than
  * `concurrency` hashes take, nor more patience than `maxWait`.
  */
-import type { Clock } from "./core.ts";
-import { DomainError, fail } from "./errors.ts";
-import { type Meter, noMeter } from "./meter.ts";
+import type { Clock } from "../core.ts";
+import { DomainError, fail } from "../errors.ts";
+import { type Meter, noMeter } from "../meter.ts";
 import { fitsPasswordBytes, maxPasswordBytes, normalizePassword } from "./password-policy.ts";
 import { argon2Cost, readHash, type StoredHash } from "./stored-hashes.ts";
 

@@ -1,7 +1,7 @@
 /** Reads what a person is called, all of it at once. */
-import type { UserChange } from "../store/users.ts";
-import { fail, type InputError } from "./errors.ts";
-import { type Email, parseEmail, parseFullName, parseLocale, parseUsername } from "./identifiers.ts";
+import type { UserChange } from "../../store/users.ts";
+import { fail, type InputError } from "../errors.ts";
+import { type Email, parseEmail, parseFullName, parseLocale, parseUsername } from "../identifiers.ts";
 
 /** What a person can say of themselves; `null` takes it away, and what is missing stays. */
 export type Named = {

@@ -1,7 +1,7 @@
-import type { Actor } from "./actors.ts";
-import type { Core } from "./core.ts";
-import { DomainError } from "./errors.ts";
-import { disableUser } from "./users.ts";
+import type { Actor } from "../actors.ts";
+import type { Core } from "../core.ts";
+import { DomainError } from "../errors.ts";
+import { disableUser } from "../users.ts";
 
 /** What became of each of many users. */
 export type BulkDisabled = {

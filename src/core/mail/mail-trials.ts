@@ -1,9 +1,9 @@
 /** What an operator tries out: how a mail looks, and whether one arrives. */
-import type { Core, Words } from "./core.ts";
-import { fail } from "./errors.ts";
-import { parseEmail } from "./identifiers.ts";
+import type { Core, Words } from "../core.ts";
+import { fail } from "../errors.ts";
+import { parseEmail } from "../identifiers.ts";
+import type { Addressee, MailKind } from "../mail.ts";
 import { letterOf, sampleFacts, wordsOf } from "./letters.ts";
-import type { Addressee, MailKind } from "./mail.ts";
 
 const sample: Addressee = { userId: null, email: "ada@example.com", locale: null, name: "Ada Lovelace" };
 

@@ -1,11 +1,11 @@
 /** The outbox as operators see it. */
-import type { Mail, MailState } from "../store/tables.ts";
-import type { Actor } from "./actors.ts";
-import { type Action, record } from "./audit.ts";
-import type { Core } from "./core.ts";
-import { fail } from "./errors.ts";
+import type { Mail, MailState } from "../../store/tables.ts";
+import type { Actor } from "../actors.ts";
+import { type Action, record } from "../audit.ts";
+import type { Core } from "../core.ts";
+import { fail } from "../errors.ts";
+import { openContent } from "../mail.ts";
 import { wordsOf } from "./letters.ts";
-import { openContent } from "./mail.ts";
 
 const pageSize = 200;
 

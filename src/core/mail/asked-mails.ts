@@ -1,9 +1,9 @@
-import type { Tx } from "../store/store.ts";
-import { job } from "./actors.ts";
-import { type Action, record } from "./audit.ts";
-import { issueChallenge } from "./challenges.ts";
-import type { Core } from "./core.ts";
-import { type Addressee, type AskedKind, addresseeOf, type MailFacts } from "./mail.ts";
+import type { Tx } from "../../store/store.ts";
+import { job } from "../actors.ts";
+import { type Action, record } from "../audit.ts";
+import { issueChallenge } from "../challenges.ts";
+import type { Core } from "../core.ts";
+import { type Addressee, type AskedKind, addresseeOf, type MailFacts } from "../mail.ts";
 
 export type Settled = { readonly to: Addressee; readonly facts: MailFacts[AskedKind] };
 

@@ -1,6 +1,6 @@
 /** From what is known of a mail to what somebody reads. */
-import type { Core, Letter, MailVariables, Words } from "./core.ts";
-import type { Addressed, Addressee, MailFacts, MailKind } from "./mail.ts";
+import type { Core, Letter, MailVariables, Words } from "../core.ts";
+import type { Addressed, Addressee, MailFacts, MailKind } from "../mail.ts";
 
 /** What templates may say of each kind, as an example: for a preview, and to know every kind there is. */
 export const sampleFacts: MailFacts = {

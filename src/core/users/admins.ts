@@ -1,8 +1,8 @@
-import type { Actor } from "./actors.ts";
-import type { Core } from "./core.ts";
+import type { Actor } from "../actors.ts";
+import type { Core } from "../core.ts";
+import { adminRole, defaultRole, giveRole } from "../roles.ts";
+import { createUser, type Member, memberOf, type Registration } from "../users.ts";
 import { emailOf } from "./identities.ts";
-import { adminRole, defaultRole, giveRole } from "./roles.ts";
-import { createUser, type Member, memberOf, type Registration } from "./users.ts";
 
 export type Seeded = Member & { readonly outcome: "created" | "granted" | "unchanged" };
 

@@ -1,7 +1,7 @@
 /** An app's own members of a user, as PROFILE_SCHEMA wants them. */
 import { isDeepStrictEqual } from "node:util";
-import type { Profile } from "../store/tables.ts";
-import { fail, type InputError } from "./errors.ts";
+import type { Profile } from "../../store/tables.ts";
+import { fail, type InputError } from "../errors.ts";
 
 /** What a profile has to be like. */
 export type ProfileForm = {

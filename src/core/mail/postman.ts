@@ -1,10 +1,10 @@
 /** Who carries the mails out of the outbox: the postman of a running server, and a round that cron asks for. */
-import type { Store } from "../store/store.ts";
-import type { Actor } from "./actors.ts";
-import type { Core, MailTrouble } from "./core.ts";
-import { DomainError, fail } from "./errors.ts";
+import type { Store } from "../../store/store.ts";
+import type { Actor } from "../actors.ts";
+import type { Core, MailTrouble } from "../core.ts";
+import { DomainError, fail } from "../errors.ts";
+import { serverJob } from "../upkeep.ts";
 import { type Delivery, deliverMail, pauseAfter } from "./outbox.ts";
-import { serverJob } from "./upkeep.ts";
 
 /** How often the postman looks for mails that another process has put into the outbox, in milliseconds. */
 const lookEvery = 5_000;

@@ -1,20 +1,20 @@
 /** Every way to a new password: by the old one, by an operator, and by a mail. */
-import type { Tx } from "../store/store.ts";
-import type { User } from "../store/tables.ts";
-import type { Actor, UserActor } from "./actors.ts";
+import type { Tx } from "../../store/store.ts";
+import type { User } from "../../store/tables.ts";
+import type { Actor, UserActor } from "../actors.ts";
+import { record } from "../audit.ts";
+import { consumeChallenge, type Issued, issueChallenge, readChallenge } from "../challenges.ts";
+import type { Core } from "../core.ts";
+import { fail } from "../errors.ts";
+import { notify } from "../mail/notices.ts";
+import { addresseeOf, askForMail, queueMail, sendsMail } from "../mail.ts";
+import { hashPassword, provePassword } from "../passwords.ts";
+import { requireAuthorityOver } from "../roles.ts";
+import { endAllSessions } from "../sessions.ts";
+import { forgiveTries, reserveMail } from "../tries.ts";
+import { checkPasswordOf, getUser } from "../users.ts";
 import { activeUser, markVerified } from "./addresses.ts";
-import { record } from "./audit.ts";
-import { consumeChallenge, type Issued, issueChallenge, readChallenge } from "./challenges.ts";
-import type { Core } from "./core.ts";
-import { fail } from "./errors.ts";
 import { emailOf } from "./identities.ts";
-import { addresseeOf, askForMail, queueMail, sendsMail } from "./mail.ts";
-import { notify } from "./notices.ts";
-import { hashPassword, provePassword } from "./passwords.ts";
-import { requireAuthorityOver } from "./roles.ts";
-import { endAllSessions } from "./sessions.ts";
-import { forgiveTries, reserveMail } from "./tries.ts";
-import { checkPasswordOf, getUser } from "./users.ts";
 
 /** Changes one's own password. Every other session ends; the one that asked lives on. */
 export async function changePassword(core: Core, by: UserActor, current: string, next: string): Promise<void> {
@@ -84,7 +84,7 @@ export async function resetPassword(core: Core, by: Actor, token: string, passwo
     if (user.emailKey !== challenge.emailKey) fail("token_invalid");
     await tx.users.update(user.id, { passwordHash, updatedAt: core.clock.now() });
     await markVerified(core, tx, by, user);
-    await forgiveTries(tx, user.id);
+    await forgiveTries(tx, by, user.id);
     await recordNewPassword(core, tx, by, user, "reset");
   });
 }

@@ -1,9 +1,9 @@
 /** What users are told by mail of what was done with their accounts, in the transaction of the deed. */
-import type { Tx } from "../store/store.ts";
-import { type Actor, clientOf } from "./actors.ts";
-import type { Core } from "./core.ts";
-import { describeDevice } from "./devices.ts";
-import { addresseeOf, queueMail } from "./mail.ts";
+import type { Tx } from "../../store/store.ts";
+import { type Actor, clientOf } from "../actors.ts";
+import type { Core } from "../core.ts";
+import { describeDevice } from "../devices.ts";
+import { addresseeOf, queueMail } from "../mail.ts";
 
 /** Says what was done, from where and when. */
 export async function notify(

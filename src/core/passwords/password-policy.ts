@@ -4,7 +4,7 @@
  *
  * A length is counted in code points of the normalised text. All work is linear in the password, whose size is bounded first.
  */
-import { fail, type InputError } from "./errors.ts";
+import { fail, type InputError } from "../errors.ts";
 
 /** Bytes of UTF-8 beyond which a password is refused before any work is done with it (rule PW-5). */
 export const maxPasswordBytes = 1024;

@@ -5,8 +5,8 @@
 import type { ErrorObject, Options } from "ajv";
 import { Ajv } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import type { Profile } from "../store/tables.ts";
-import { fail } from "./errors.ts";
+import type { Profile } from "../../store/tables.ts";
+import { fail } from "../errors.ts";
 import type { ProfileForm } from "./profiles.ts";
 
 const options: Options = {

@@ -1,11 +1,11 @@
 /** Who was deleted: kept for a while, so that a user can be restored, and then removed with all that tells of the person. */
-import type { Tx } from "../store/store.ts";
-import type { Tombstone, User } from "../store/tables.ts";
-import type { Actor } from "./actors.ts";
-import { eraseAuditOf, record } from "./audit.ts";
-import type { Core } from "./core.ts";
-import { fail } from "./errors.ts";
-import { identifierKey } from "./identifiers.ts";
+import type { Tx } from "../../store/store.ts";
+import type { Tombstone, User } from "../../store/tables.ts";
+import type { Actor } from "../actors.ts";
+import { eraseAuditOf, record } from "../audit.ts";
+import type { Core } from "../core.ts";
+import { fail } from "../errors.ts";
+import { identifierKey } from "../identifiers.ts";
 
 /** Keeps what is needed to restore a user who has just been deleted; where nothing is to be kept, removes what is left of the person. */
 export async function bury(core: Core, tx: Tx, user: User, roles: readonly string[]): Promise<void> {

@@ -1,11 +1,11 @@
-import type { Actor } from "./actors.ts";
+import type { Actor } from "../actors.ts";
+import { record } from "../audit.ts";
+import { issueChallenge } from "../challenges.ts";
+import type { Core } from "../core.ts";
+import { fail } from "../errors.ts";
+import { reserveMail } from "../tries.ts";
+import { draftMember, failTaken, insertMember, type Member, type Registration } from "../users.ts";
 import { sendVerification, tellOfAccount } from "./addresses.ts";
-import { record } from "./audit.ts";
-import { issueChallenge } from "./challenges.ts";
-import type { Core } from "./core.ts";
-import { fail } from "./errors.ts";
-import { reserveMail } from "./tries.ts";
-import { draftMember, failTaken, insertMember, type Member, type Registration } from "./users.ts";
 
 /**
  * Signs a new person up, and sends what proves the address. Fails with `email_taken`, `username_taken`,

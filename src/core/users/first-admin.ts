@@ -1,9 +1,9 @@
-import type { Actor } from "./actors.ts";
+import type { Actor } from "../actors.ts";
+import type { Core } from "../core.ts";
+import { DomainError, fail } from "../errors.ts";
+import { parseEmail } from "../identifiers.ts";
+import { hasActiveAdmin } from "../roles.ts";
 import { type Seeded, seedAdmin } from "./admins.ts";
-import type { Core } from "./core.ts";
-import { DomainError, fail } from "./errors.ts";
-import { parseEmail } from "./identifiers.ts";
-import { hasActiveAdmin } from "./roles.ts";
 
 /**
  * Where nobody administers, makes the admin that the settings name; any number of servers may do so at once.

@@ -1,9 +1,9 @@
-import type { User } from "../store/tables.ts";
-import type { Position, UserFilter, UserSelection, UserSort } from "../store/user-lists.ts";
-import type { Core } from "./core.ts";
-import { type ListName, type Page, type PageWanted, readCursor, writeCursor } from "./cursors.ts";
-import { prefixKeys } from "./identifiers.ts";
-import type { Member } from "./users.ts";
+import type { User } from "../../store/tables.ts";
+import type { Position, UserFilter, UserSelection, UserSort } from "../../store/user-lists.ts";
+import type { Core } from "../core.ts";
+import { type ListName, type Page, type PageWanted, readCursor, writeCursor } from "../cursors.ts";
+import { prefixKeys } from "../identifiers.ts";
+import type { Member } from "../users.ts";
 
 export const userSorts = [
   "created_at",
