@@ -38,7 +38,9 @@ export function startPostman(core: Core): Postman {
     while (!stopping.signal.aborted) {
       rung = false;
       const { trouble, wait } = await goRound(core, stopping.signal);
-      troubles = trouble ? troubles + 1 : 0;
+      // A look that found nothing due says nothing of the mail server.
+      if (trouble) troubles += 1;
+      else if (wait === 0) troubles = 0;
       if (trouble) {
         const pause = pauseAfter(core, "server", troubles);
         core.log.warn("mail_delayed", { problem: trouble.code, milliseconds: Math.round(pause) });
