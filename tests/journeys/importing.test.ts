@@ -121,12 +121,15 @@ describe("moving in", () => {
   );
 });
 
-/** The most memory that a process has held by the time it ends. What the system counts for it includes its parent's. */
+/**
+ * The most memory of its own that a process has held by the time it ends: without the pages of the database file that
+ * SQLite maps, which belong to the system.
+ */
 async function peakOf(child: { readonly pid: number; readonly exited: Promise<number> }): Promise<number> {
   let peak = 0;
   const look = setInterval(() => {
     const status = existsSync(`/proc/${child.pid}/status`) ? readFileSync(`/proc/${child.pid}/status`, "utf8") : "";
-    peak = Math.max(peak, Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024);
+    peak = Math.max(peak, Number(/^RssAnon:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024);
   }, 10);
   await child.exited;
   clearInterval(look);
