@@ -83,11 +83,14 @@ export async function startServer(starting: Starting): Promise<Serving> {
         await drain.begin(settings.SHUTDOWN_TIMEOUT / 2);
         await app.stop();
         cutOff();
-        await postman?.stop();
-        await monitors?.stop(true);
-        await Promise.race([
-          leave(core, server.id).catch((error: unknown) => log.error("leaving_failed", {}, error)),
-          new Promise<void>((resolve) => core.clock.after(farewell, resolve)),
+        // All at once: with a database that does not answer, each of them takes as long as it may.
+        await Promise.all([
+          postman?.stop(),
+          monitors?.stop(true),
+          Promise.race([
+            leave(core, server.id).catch((error: unknown) => log.error("leaving_failed", {}, error)),
+            new Promise<void>((resolve) => core.clock.after(farewell, resolve)),
+          ]),
         ]);
         await stopWatching();
         await core.close();

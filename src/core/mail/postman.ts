@@ -9,7 +9,7 @@ import { type Delivery, deliverMail, pauseAfter } from "./outbox.ts";
 /** How often the postman looks for mails that another process has put into the outbox, in milliseconds. */
 const lookEvery = 5_000;
 /** How long a stopping server waits for mails that are on their way, in milliseconds. */
-const lastPost = 5_000;
+const lastPost = 3_000;
 
 export type Postman = {
   /** Says that there is a mail to be sent. */
