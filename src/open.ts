@@ -236,7 +236,7 @@ const metering = (meter: Meter): Watch => ({
   now: () => meter.now(),
   over(kind, since, failure) {
     const meant = failure instanceof DomainError && !["unavailable", "database_busy"].includes(failure.code);
-    meter.database(kind, meter.now() - since, failure !== undefined && !meant);
+    meter.database(kind, since, failure !== undefined && !meant);
   },
 });
 

@@ -104,22 +104,22 @@ export function createMeter(version: string, worker?: { readonly name: string; r
   const meter: Meter = {
     now: stopwatch,
     during: (_, work) => work(),
-    request(method, route, status, seconds) {
+    request(method, route, status, since) {
       requests.of(method, route, String(status)).add();
-      requestTimes.of(method, route).observe(seconds);
+      requestTimes.of(method, route).observe(stopwatch() - since);
     },
     signIn: (result) => signIns.of(result).add(),
     refresh: (outcome) => refreshes.of(outcome).add(),
     limit: (name, allowed) => limits.of(name, allowed ? "allowed" : "refused").add(),
-    hashWaited: (seconds) => hashWaits.observe(seconds),
-    hashed: (seconds) => hashTimes.observe(seconds),
+    hashWaited: (since) => hashWaits.observe(stopwatch() - since),
+    hashed: (since) => hashTimes.observe(stopwatch() - since),
     hashRefused: (reason) => hashRefusals.of(reason).add(),
-    database(kind, seconds, failed) {
-      databaseTimes.of(kind).observe(seconds);
+    database(kind, since, failed) {
+      databaseTimes.of(kind).observe(stopwatch() - since);
       if (failed) databaseFailures.of(kind).add();
     },
-    redis(errand, seconds, failed) {
-      redisTimes.of(errand).observe(seconds);
+    redis(errand, since, failed) {
+      redisTimes.of(errand).observe(stopwatch() - since);
       redisFailures.of(errand).add(failed ? 1 : 0);
     },
     redisReachable: (isReachable) => {

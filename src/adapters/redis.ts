@@ -84,7 +84,7 @@ export async function connectRedis(
       failed = false;
       return answer;
     } finally {
-      meter?.redis(errand, meter.now() - since, failed);
+      meter?.redis(errand, since, failed);
     }
   };
   return {

@@ -20,7 +20,8 @@ type Attributes = Readonly<Record<string, string | number>>;
 type Done = {
   readonly name: string;
   readonly kind: keyof typeof kinds;
-  readonly seconds: number;
+  /** When it began, on the stopwatch. */
+  readonly since: number;
   readonly failed?: boolean;
   readonly attributes?: Attributes;
 };
@@ -66,15 +67,14 @@ export function createTraces(meter: Meter, { TRACES_URL = "", TRACES_TOKEN, TRAC
       lost++;
       return;
     }
-    const end = meter.now();
     waiting.push({
       traceId,
       spanId,
       ...(parentId && { parentSpanId: parentId }),
       name: done.name,
       kind: kinds[done.kind],
-      startTimeUnixNano: unixNanoseconds(end - done.seconds),
-      endTimeUnixNano: unixNanoseconds(end),
+      startTimeUnixNano: unixNanoseconds(done.since),
+      endTimeUnixNano: unixNanoseconds(meter.now()),
       attributes: attributesOf(done.attributes ?? {}),
       ...(done.failed && { status: failedStatus }),
     });
@@ -120,28 +120,28 @@ export function createTraces(meter: Meter, { TRACES_URL = "", TRACES_TOKEN, TRAC
   const traced: Meter = {
     ...meter,
     during: (traceparent, work) => current.run(begin(traceparent), () => meter.during(traceparent, work)),
-    request(method, route, status, seconds) {
-      meter.request(method, route, status, seconds);
+    request(method, route, status, since) {
+      meter.request(method, route, status, since);
       const trace = current.getStore();
       if (!trace?.isSampled) return;
       const attributes = { "http.request.method": method, "http.route": route, "http.response.status_code": status };
-      keep(trace, { name: `${method} ${route}`, kind: "server", seconds, failed: status >= 500, attributes });
+      keep(trace, { name: `${method} ${route}`, kind: "server", since, failed: status >= 500, attributes });
     },
-    hashWaited(seconds) {
-      meter.hashWaited(seconds);
-      beneath({ name: "wait to hash", kind: "internal", seconds });
+    hashWaited(since) {
+      meter.hashWaited(since);
+      beneath({ name: "wait to hash", kind: "internal", since });
     },
-    hashed(seconds) {
-      meter.hashed(seconds);
-      beneath({ name: "hash", kind: "internal", seconds });
+    hashed(since) {
+      meter.hashed(since);
+      beneath({ name: "hash", kind: "internal", since });
     },
-    database(kind, seconds, failed) {
-      meter.database(kind, seconds, failed);
-      beneath({ name: `database ${kind}`, kind: "client", seconds, failed });
+    database(kind, since, failed) {
+      meter.database(kind, since, failed);
+      beneath({ name: `database ${kind}`, kind: "client", since, failed });
     },
-    redis(errand, seconds, failed) {
-      meter.redis(errand, seconds, failed);
-      beneath({ name: `redis ${errand}`, kind: "client", seconds, failed });
+    redis(errand, since, failed) {
+      meter.redis(errand, since, failed);
+      beneath({ name: `redis ${errand}`, kind: "client", since, failed });
     },
   };
   return {

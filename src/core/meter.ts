@@ -30,7 +30,10 @@ export type Levels = {
   readonly connections: { readonly idle: number; readonly used: number; readonly waiting: number } | undefined;
 };
 
-/** Where all of it goes. Every call is cheap, and none fails. Times are in seconds. */
+/**
+ * Where all of it goes. Every call is cheap, and none fails. What has taken time is told as soon as it is over, with
+ * the moment on `now()` that it began `since`.
+ */
 export type Meter = {
   /** Seconds since a moment that means nothing: for differences, which no change of the clock spoils. */
   now(): number;
@@ -39,15 +42,15 @@ export type Meter = {
    * @param traceparent what a caller who may be believed says that it is a part of (W3C Trace Context)
    */
   during<T>(traceparent: string | undefined, work: () => Promise<T>): Promise<T>;
-  request(method: string, route: string, status: number, seconds: number): void;
+  request(method: string, route: string, status: number, since: number): void;
   signIn(result: SignInResult): void;
   refresh(outcome: RefreshOutcome): void;
   limit(name: LimitName, allowed: boolean): void;
-  hashWaited(seconds: number): void;
-  hashed(seconds: number): void;
+  hashWaited(since: number): void;
+  hashed(since: number): void;
   hashRefused(reason: HashRefusal): void;
-  database(kind: "read" | "write", seconds: number, failed: boolean): void;
-  redis(errand: string, seconds: number, failed: boolean): void;
+  database(kind: "read" | "write", since: number, failed: boolean): void;
+  redis(errand: string, since: number, failed: boolean): void;
   redisReachable(isReachable: boolean): void;
   /** Says where levels are read, whenever somebody wants to know. */
   watch(levels: () => Levels): void;

@@ -3,7 +3,7 @@ import { pageOfAudit } from "../core/audit/trail.ts";
 import type { Core } from "../core/core.ts";
 import { fail } from "../core/errors.ts";
 import { parseInstant } from "../core/instants.ts";
-import { auditEventView } from "../core/views.ts";
+import { auditEventView, pageView } from "../core/views.ts";
 import { guards } from "./guards.ts";
 import { describe } from "./openapi.ts";
 import * as schemas from "./schemas.ts";
@@ -21,8 +21,7 @@ export const auditRoutes = (core: Core) =>
         ...(since !== undefined && { since: instant("since", since) }),
         ...(until !== undefined && { until: instant("until", until) }),
       };
-      const { items, nextCursor } = await pageOfAudit(core, filter, limit, cursor);
-      return { items: items.map(auditEventView), next_cursor: nextCursor, has_more: nextCursor !== null };
+      return pageView(await pageOfAudit(core, filter, { limit, cursor }), auditEventView);
     },
     {
       permission: "audit:read",
@@ -30,7 +29,7 @@ export const auditRoutes = (core: Core) =>
       detail: describe("The audit trail, newest first", {
         tag: "audit",
         details: "Needs the permission `audit:read`. Times are inclusive at the beginning and exclusive at the end.",
-        ok: { 200: schemas.auditPageView },
+        ok: { 200: schemas.pageOf(schemas.auditEventView) },
         errors: ["forbidden", "validation_failed", "unavailable"],
       }),
     },

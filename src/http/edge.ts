@@ -141,7 +141,7 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
       for (const [name, value] of rateFields(visit.allowances)) response.headers.set(name, value);
       for (const [name, value] of shared.fieldsFor(request)) response.headers.set(name, value);
       const method = methods.has(request.method) ? request.method : "other";
-      meter.request(method, route, response.status, meter.now() - since);
+      meter.request(method, route, response.status, since);
       log.info("request", {
         request_id: visit.requestId,
         method,

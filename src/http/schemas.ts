@@ -206,11 +206,10 @@ export const auditQuery = t.Object({
   subject: t.Optional(t.String({ maxLength: 128, description: "The id of the user that it was done to." })),
   since: t.Optional(t.String({ ...moment, description: "RFC 3339." })),
   until: t.Optional(t.String({ ...moment, description: "RFC 3339. From then on no more." })),
-  limit: t.Optional(t.Integer({ minimum: 1, maximum: 200, default: 50 })),
-  cursor: t.Optional(t.String({ maxLength: 64, description: "`next_cursor` of the page before." })),
+  ...page,
 });
 
-const auditEventView = t.Object({
+export const auditEventView = t.Object({
   id: t.String({ format: "uuid" }),
   at: time,
   action: t.String(),
@@ -226,12 +225,6 @@ const auditEventView = t.Object({
   reason: t.Nullable(t.String()),
   particulars: t.Record(t.String(), t.Unknown()),
   seq: t.Nullable(t.Integer({ description: "The place in the chain; none in the first moments." })),
-});
-
-export const auditPageView = t.Object({
-  items: t.Array(auditEventView),
-  next_cursor: t.Nullable(t.String()),
-  has_more: t.Boolean(),
 });
 
 export const jwksView = t.Object({ keys: t.Array(t.Record(t.String(), t.String())) });

@@ -286,8 +286,8 @@ describe("pages", () => {
   test("of the API go on where the last one ended, whatever has come since", async () => {
     const ids = (await all({})).toReversed();
     const seen: string[] = [];
-    for (let cursor: string | null | undefined; cursor !== null; ) {
-      const page = await pageOfAudit(core, {}, 100, cursor);
+    for (let cursor: string | undefined, isFirst = true; isFirst || cursor !== undefined; isFirst = false) {
+      const page = await pageOfAudit(core, {}, { limit: 100, cursor });
       seen.push(...page.items.map(({ id }) => id));
       cursor = page.nextCursor;
       core.clock.advance(1);
@@ -295,7 +295,7 @@ describe("pages", () => {
     }
     expect(seen).toEqual(ids);
     for (const broken of ["", "x", "AZ7r", `${ids[0]}`, "AZt5bdYAdFSwQmgSe9tCKA=="])
-      expect(await codeOf(pageOfAudit(core, {}, 1, broken))).toBe("validation_failed");
+      expect(await codeOf(pageOfAudit(core, {}, { limit: 1, cursor: broken }))).toBe("validation_failed");
   });
 });
 

@@ -149,7 +149,19 @@ const badCredentials = fc.constantFrom<Readonly<Record<string, string>>>(
 );
 
 const oddPaths = (path: string): fc.Arbitrary<string> => {
-  const values = ["x", marker, "%00", "%ff", "%zz", "a".repeat(3000), "..%2f..", "'", "constructor", "__proto__"];
+  const values = [
+    "x",
+    marker,
+    "%00",
+    "%ff",
+    "%zz",
+    "a".repeat(3000),
+    "..%2f..",
+    "%2e%2e",
+    "'",
+    "constructor",
+    "__proto__",
+  ];
   const queries = [
     "",
     "",

@@ -2,7 +2,7 @@
 import type { AuditFilter } from "../../store/audit-events.ts";
 import type { AuditEvent } from "../../store/tables.ts";
 import type { Core } from "../core.ts";
-import { fail } from "../errors.ts";
+import { type ListName, type Page, type PageWanted, readCursor, writeCursor } from "../cursors.ts";
 import { rest } from "../upkeep.ts";
 import { sealAudit } from "./sealing.ts";
 
@@ -73,23 +73,16 @@ export async function* chainAfter(core: Core, seq: number): AsyncGenerator<Audit
   }
 }
 
-/** Newest first, and where to go on; `cursor` is what the page before answered. */
-export async function pageOfAudit(core: Core, filter: AuditFilter, limit: number, cursor?: string): Promise<AuditPage> {
-  const before = cursor === undefined ? undefined : idOf(cursor);
+/** Newest first; a cursor is good for the same filter alone. */
+export async function pageOfAudit(
+  core: Core,
+  filter: AuditFilter,
+  { limit, cursor }: PageWanted,
+): Promise<Page<AuditEvent>> {
+  const list: ListName = ["audit-events", filter];
+  const before = cursor === undefined ? undefined : (readCursor(core, list, cursor) as string);
   const found = await core.store.auditEvents.page(filter, limit + 1, before);
   const items = found.slice(0, limit);
   const last = items.at(-1);
-  return { items, nextCursor: last && found.length > limit ? cursorOf(last.id) : null };
-}
-
-export type AuditPage = { readonly items: readonly AuditEvent[]; readonly nextCursor: string | null };
-
-const cursorOf = (id: string): string => Buffer.from(id.replaceAll("-", ""), "hex").toString("base64url");
-
-function idOf(cursor: string): string {
-  const hex = Buffer.from(cursor, "base64url").toString("hex");
-  const id = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-  const isOurs = id.length === 36 && cursorOf(id) === cursor;
-  const errors = [{ path: "cursor", message: "is no cursor of this list." }];
-  return isOurs ? id : fail("validation_failed", { errors });
+  return { items, nextCursor: last && found.length > limit ? writeCursor(core, list, last.id) : undefined };
 }

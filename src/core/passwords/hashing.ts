@@ -147,12 +147,12 @@ function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, 
       await enter(signal);
       const began = clock.now().getTime();
       const begun = meter.now();
-      meter.hashWaited(begun - came);
+      meter.hashWaited(came);
       try {
         return await work();
       } finally {
         typical += (Math.max(0, clock.now().getTime() - began) - typical) / 8;
-        meter.hashed(meter.now() - begun);
+        meter.hashed(begun);
         leave();
       }
     },
