@@ -54,6 +54,10 @@ describe("the documentation says what the code says", () => {
     expect(unknown).toEqual([]);
   });
 
+  test.each(prose)("%s holds no trace of a merge", (file) => {
+    expect(read(file)).not.toMatch(/^(?:<{7}|={7}|>{7})/m);
+  });
+
   test.each(prose)("%s links only to pages that there are", (file) => {
     const links = [...read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map((one) => one[1]!);
     const missing = links.filter(
