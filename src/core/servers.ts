@@ -58,20 +58,19 @@ export function startHeartbeat(core: Core, presence: Presence): { stop(): void }
     await beat(core, presence);
     beatAt = now;
   };
+  const turn = async (): Promise<void> => {
+    try {
+      await listen();
+      isWell = true;
+    } catch (error) {
+      // Once: a database that is away is told about by every request, too.
+      if (isWell) core.log.error("heartbeat_failed", {}, error);
+      isWell = false;
+    }
+    listenAgain();
+  };
   const listenAgain = (): void => {
-    if (stopped) return;
-    cancel = core.clock.after(listenEvery, () => {
-      listen()
-        .then(() => {
-          isWell = true;
-        })
-        .catch((error: unknown) => {
-          // Once: a database that is away is told about by every request, too.
-          if (isWell) core.log.error("heartbeat_failed", {}, error);
-          isWell = false;
-        })
-        .finally(listenAgain);
-    });
+    if (!stopped) cancel = core.clock.after(listenEvery, () => void turn());
   };
   listenAgain();
   return {
