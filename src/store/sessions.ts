@@ -1,6 +1,6 @@
 import { and, asc, count, desc, eq, getTableColumns, gt, inArray, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
-import { prepared } from "./dialects/prepared.ts";
+import { givenText, prepared } from "./dialects/prepared.ts";
 import type { Account, Session, Tables, User } from "./tables.ts";
 
 export type NewSession = Tables["sessions"]["$inferInsert"];
@@ -25,7 +25,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
       .from(sessions)
       .innerJoin(users, eq(users.id, sessions.userId))
       .leftJoin(userRoles, eq(userRoles.userId, users.id))
-      .where(eq(sessions.id, sql.placeholder("id")))
+      .where(eq(sessions.id, givenText("id")))
       .orderBy(asc(userRoles.role)),
   );
 
@@ -53,7 +53,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
       .innerJoin(users, eq(users.id, sessions.userId))
       .where(
         and(
-          eq(sessions.userId, sql.placeholder("userId")),
+          eq(sessions.userId, givenText("userId")),
           isNull(sessions.revokedAt),
           gt(sessions.idleExpiresAt, sql.param(sql.placeholder("at"), sessions.idleExpiresAt)),
           eq(sessions.epoch, users.epoch),
