@@ -10,6 +10,7 @@ import { createBanList } from "./core/bans.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
 import { forgetting } from "./core/forgetting.ts";
+import { keepNothing } from "./core/kept.ts";
 import { quotaOf } from "./core/limits.ts";
 import { type Meter, noMeter } from "./core/meter.ts";
 import { createHashing } from "./core/passwords/hashing.ts";
@@ -169,7 +170,7 @@ export async function openCore(opening: Opening): Promise<Core> {
         meter,
       ),
       keyCache: {},
-      kept: { distrustBefore: Number.NEGATIVE_INFINITY },
+      kept: keepNothing(),
       profileForm,
       limiter: aids.limiter,
       bans: createBanList(store.bans, { clock, log }),

@@ -55,7 +55,6 @@ const rows: Readonly<Record<string, Row>> = {
       "src/config.ts",
     ],
     packages: [
-      "pino",
       "ioredis",
       "rate-limiter-flexible",
       "nodemailer",

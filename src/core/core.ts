@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import type { Store } from "../store/store.ts";
 import type { BanList } from "./bans.ts";
+import type { Kept } from "./kept.ts";
 import type { RateName, Taken } from "./limits.ts";
 import type { MailKind } from "./mail.ts";
 import type { Meter } from "./meter.ts";
@@ -109,8 +110,7 @@ export type Core = {
   readonly keyring: Keyring;
   readonly hashing: Hashing;
   readonly keyCache: KeyCache;
-  /** What was read of sessions before this time and kept counts for nothing any more, in milliseconds. */
-  readonly kept: { distrustBefore: number };
+  readonly kept: Kept;
   /** None where there is no PROFILE_SCHEMA. */
   readonly profileForm: ProfileForm | undefined;
   /** None where nothing is limited. */

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHmac, hash, hkdfSync, timingSafeEqual } from "node:crypto";
 import type { Random } from "./core.ts";
 
 /** What a derived key is for. No key serves two uses (rule TK-7). */
@@ -61,7 +61,7 @@ export function saltedKey(
 
 export const mac = (key: Buffer, text: string): string => createHmac("sha256", key).update(text).digest("base64url");
 
-export const sha256 = (text: string): string => createHash("sha256").update(text).digest("base64url");
+export const sha256 = (text: string): string => hash("sha256", text, "base64url");
 
 /** Compares in a time that does not tell where the first difference is. */
 export function sameText(one: string, other: string): boolean {

@@ -4,6 +4,7 @@
  */
 import type { Server } from "../store/servers.ts";
 import type { Core } from "./core.ts";
+import { forgetAll } from "./kept.ts";
 import { currentKeys } from "./signing-keys.ts";
 import { rest } from "./upkeep.ts";
 
@@ -35,6 +36,7 @@ export async function beat(core: Core, presence: Presence): Promise<void> {
 /** Lets go of whatever was kept, so that what was written before the call counts with the next request. */
 async function readAnew(core: Core): Promise<void> {
   core.kept.distrustBefore = core.clock.now().getTime();
+  forgetAll(core.kept);
   delete core.keyCache.keys;
   await Promise.all([currentKeys(core), core.bans.read()]);
 }

@@ -1,13 +1,14 @@
 import type { SessionFilter, Standing } from "../store/sessions.ts";
 import type { Tx } from "../store/store.ts";
 import type { CredentialKind, Session, User } from "../store/tables.ts";
-import { verifyAccessToken } from "./access-tokens.ts";
+import { claimsAtHand, verifyAccessToken } from "./access-tokens.ts";
 import type { Actor, Client, UserActor } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { type ListName, type Page, type PageWanted, readCursor, writeCursor } from "./cursors.ts";
 import { describeDevice, sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
+import { type Kept, keepToken, stillKept, whileUnchanged } from "./kept.ts";
 import { requireAuthorityOver } from "./roles.ts";
 import { mintSecret, sameText, sha256, sign, verify } from "./secrets.ts";
 import { idleTtl, isAlive, needsTouch, standingOf } from "./standings.ts";
@@ -118,11 +119,37 @@ export async function authenticate(core: Core, token: string, client: Client): P
   return { ...standing, by };
 }
 
+/**
+ * The same at once, where everything that it takes is known already: a credential that was found to be good, a
+ * session of which nobody has written anything since, and a client that it was given to. Or `forged`, where the
+ * token's own signature is wrong. `undefined` where it takes more to know: `authenticate` decides then.
+ */
+export function recognise(core: Core, token: string, client: Client): Principal | "forged" | undefined {
+  const kept = stillKept(core);
+  const isSessionToken = token.startsWith(tokenPrefix);
+  const standing = kept && (isSessionToken ? kept.ofTokens.get(sha256(token)) : standingAtHand(core, kept, token));
+  if (!standing) return isSessionToken && !sessionOfToken(core, token) ? "forged" : undefined;
+  const now = core.clock.now();
+  const { session, user } = standing;
+  const isOrdinary =
+    isAlive(session, user, now) && !needsTouch(core, session, now) && clientFits(core, session, client);
+  const by: UserActor = { kind: "user", userId: user.id, session, client };
+  return isOrdinary ? { session, user, roles: standing.roles, by } : undefined;
+}
+
+function standingAtHand(core: Core, { standings }: Kept, token: string): Standing | undefined {
+  const claims = claimsAtHand(core, token);
+  const standing = claims && standings.get(claims.sessionId);
+  return standing?.user.id === claims?.userId ? standing : undefined;
+}
+
 async function standingOfSessionToken(core: Core, token: string): Promise<Standing | undefined> {
   const presented = sessionOfToken(core, token);
   const standing = presented && (await standingOf(core, presented.id));
   const hash = standing?.session.secretHash;
-  return presented && hash && sameText(sha256(presented.secret), hash) ? standing : undefined;
+  if (!presented || !hash || !sameText(sha256(presented.secret), hash)) return undefined;
+  keepToken(core, token, standing);
+  return standing;
 }
 
 async function standingOfAccessToken(core: Core, token: string): Promise<Standing | undefined> {
@@ -191,8 +218,23 @@ export async function endAllSessions(core: Core, tx: Tx, by: Actor, userId: stri
 }
 
 /** The live sessions of a user, newest first. */
-export const listSessions = async (core: Core, userId: string): Promise<Session[]> =>
-  await core.store.sessions.ofUser(userId, core.clock.now());
+export async function listSessions(core: Core, userId: string): Promise<Session[]> {
+  const now = core.clock.now();
+  const read = await whileUnchanged(core, "sessions", userId, () => core.store.sessions.ofUser(userId, now));
+  return stillAlive(core, read ?? []);
+}
+
+/** The same at once, where they are known. */
+export function sessionsAtHand(core: Core, userId: string): Session[] | undefined {
+  const known = stillKept(core)?.sessions.get(userId);
+  return known && stillAlive(core, known);
+}
+
+/** Sessions end by themselves, without anybody who writes that. */
+function stillAlive({ clock }: Core, sessions: readonly Session[]): Session[] {
+  const now = clock.now();
+  return sessions.filter(({ idleExpiresAt }) => idleExpiresAt > now);
+}
 
 /** A page of the live sessions of anybody, newest first. Fails with `not_found` where there is no such user. */
 export async function listSessionsOf(

@@ -36,10 +36,11 @@ export type KeyCache = { keys?: Keys; reading?: Promise<Keys>; inVainAt?: number
 const isWithin = (interval: number, at: number, now: number): boolean => Math.abs(now - at) < interval;
 
 /** The keys that count now. Read again every few seconds, so that a rotation needs no restart. */
-export async function currentKeys(core: Core): Promise<Keys> {
-  const { keys } = core.keyCache;
-  if (keys && isWithin(freshFor, keys.readAt, core.clock.now().getTime())) return keys;
-  return await readKeys(core);
+export const currentKeys = async (core: Core): Promise<Keys> => keysAtHand(core) ?? (await readKeys(core));
+
+/** The same, where they need not be read again. */
+export function keysAtHand({ keyCache: { keys }, clock }: Pick<Core, "keyCache" | "clock">): Keys | undefined {
+  return keys && isWithin(freshFor, keys.readAt, clock.now().getTime()) ? keys : undefined;
 }
 
 /**

@@ -76,6 +76,11 @@ export type Store = Readers & {
   snapshot<T>(work: (readers: Readers) => Promise<T>): Promise<T>;
   /** A lock of one job over all processes; `undefined` where another one holds it. */
   lock(name: string): Promise<Release | undefined>;
+  /**
+   * Another number as soon as anybody has committed anything; what was read while it was the same is still so.
+   * `undefined` where that cannot be known more cheaply than by reading.
+   */
+  version(): number | undefined;
   /** In bytes. */
   size(): Promise<number>;
   /** What this process has of its pool; `undefined` where there is none. */
@@ -115,6 +120,7 @@ export function createStore(dialect: Dialect, watch = unwatched): Store {
     },
     snapshot: (work) => dialect.snapshot((db) => work(readersOf(db, tables))),
     lock: (name) => dialect.lock(name),
+    version: () => dialect.version?.(),
     size: () => dialect.size(),
     connections: () => dialect.connections?.(),
     migrations: dialect.migrations,

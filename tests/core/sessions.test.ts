@@ -19,7 +19,7 @@ import {
   type TestCore,
   visitor,
 } from "../support/core.ts";
-import { dump, rawSql } from "../support/database.ts";
+import { dialect, dump, rawSql } from "../support/database.ts";
 import { counted, watched } from "../support/watched.ts";
 
 const second = 1000;
@@ -85,7 +85,10 @@ describe("SE-3 the clocks of a session token", () => {
       await authenticate(watchedCore, token, firefox);
     }
     expect(calls.filter((call) => call === "sessions.touch")).toHaveLength(3);
-    expect(calls.filter((call) => call === "sessions.standing")).toHaveLength(180);
+    // SQLite says whether anybody has written since: what was read is read again only then.
+    const reads = calls.filter((call) => call === "sessions.standing").length;
+    if (dialect === "postgres") expect(reads).toBe(180);
+    else expect(reads).toBeLessThan(10);
   });
 
   test("a session that may rest only briefly is written oftener, so that using it keeps it", async () => {

@@ -71,7 +71,8 @@ describe.each(paths)("GET %s", (path) => {
     const { token } = await mailOf(server, email);
     const state = async () => {
       const { challenges, users, mails, audit_events: events } = await dump(server);
-      return JSON.stringify([challenges, users, mails, events]);
+      // The outbox is worked off and the trail sealed meanwhile: what counts is that nothing is added.
+      return JSON.stringify([challenges, users, mails!.map(({ id }) => id), events!.map(({ id }) => id)]);
     };
     const before = await state();
     for (const method of ["GET", "HEAD"]) {

@@ -20,6 +20,7 @@ export const settings = {
   COOKIE_REFRESH_NAME: "refresh_token",
   COOKIE_SESSION_NAME: "__Host-session",
   COMPAT_PATHS: false,
+  TRACES_URL: undefined,
 } as const;
 
 type Line = { readonly level: string; readonly event: string; readonly fields: Fields; readonly cause?: unknown };

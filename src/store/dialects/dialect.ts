@@ -51,6 +51,11 @@ export type Dialect = {
   readonly now?: () => Promise<Date>;
   /** Left out where there is no pool. */
   readonly connections?: () => Connections;
+  /**
+   * Another number as soon as anybody has committed anything. Left out where it takes a round trip to know: a reading
+   * is as cheap then.
+   */
+  readonly version?: () => number;
   /** In bytes, with everything that belongs to it. */
   size(): Promise<number>;
   readonly migrations: Migrations;
