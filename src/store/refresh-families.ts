@@ -1,9 +1,7 @@
 import { and, eq, isNull, lt, lte, or, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
-import { prepared } from "./dialects/prepared.ts";
+import { givenRow, prepared } from "./dialects/prepared.ts";
 import type { RefreshFamily, Tables } from "./tables.ts";
-
-export type NewRefreshFamily = Tables["refreshFamilies"]["$inferInsert"];
 
 export const refreshFamilyReaders = (db: Db, { refreshFamilies }: Tables) => {
   const byIdQuery = prepared(
@@ -41,9 +39,11 @@ export const refreshFamilyWriters = (db: Db, { refreshFamilies }: Tables) => {
       .returning({ id: refreshFamilies.id }),
   );
 
+  const insertQuery = prepared("refresh-families.insert", db.insert(refreshFamilies).values(givenRow(refreshFamilies)));
+
   return {
-    insert: async (family: NewRefreshFamily): Promise<void> => {
-      await db.insert(refreshFamilies).values(family);
+    insert: async (family: RefreshFamily): Promise<void> => {
+      await insertQuery.execute(family);
     },
     /** Moves a family on from `generation`, in one conditional statement. `false` where another request was faster. */
     advance: async (id: string, generation: number, at: Date): Promise<boolean> =>

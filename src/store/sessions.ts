@@ -1,9 +1,7 @@
 import { and, asc, count, desc, eq, getTableColumns, gt, inArray, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
-import { givenText, prepared } from "./dialects/prepared.ts";
+import { givenRow, givenText, prepared } from "./dialects/prepared.ts";
 import type { Account, Session, Tables, User } from "./tables.ts";
-
-export type NewSession = Tables["sessions"]["$inferInsert"];
 
 /** A session with whom it belongs to: one look-up, for every request. */
 export type Standing = { readonly session: Session; readonly user: Account; readonly roles: readonly string[] };
@@ -27,6 +25,14 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
       .leftJoin(userRoles, eq(userRoles.userId, users.id))
       .where(eq(sessions.id, givenText("id")))
       .orderBy(asc(userRoles.role)),
+  );
+
+  const byIdQuery = prepared(
+    "sessions.byId",
+    db
+      .select()
+      .from(sessions)
+      .where(eq(sessions.id, sql.placeholder("id"))),
   );
 
   const alive = (at: Date): SQL =>
@@ -73,8 +79,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
         roles: rows.flatMap((row) => (row.role === null ? [] : [row.role])),
       };
     },
-    byId: async (id: string): Promise<Session | undefined> =>
-      (await db.select().from(sessions).where(eq(sessions.id, id)))[0],
+    byId: async (id: string): Promise<Session | undefined> => (await byIdQuery.execute({ id }))[0],
     /** The sessions of a user that are alive, newest first. */
     ofUser: async (userId: string, at: Date): Promise<Session[]> =>
       (await livesOfUserQuery.execute({ userId, at })).map((row) => row.session),
@@ -183,7 +188,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
 };
 
 export const sessionWriters = (db: Db, { sessions }: Tables) => {
-  const insertQuery = (session: NewSession) => db.insert(sessions).values(session);
+  const insertQuery = prepared("sessions.insert", db.insert(sessions).values(givenRow(sessions)));
 
   const touchQuery = prepared(
     "sessions.touch",
@@ -197,23 +202,40 @@ export const sessionWriters = (db: Db, { sessions }: Tables) => {
       .where(and(eq(sessions.id, sql.placeholder("id")), isNull(sessions.revokedAt))),
   );
 
+  /** By far the most are ended one at a time. */
+  const revokeQuery = prepared(
+    "sessions.revoke",
+    db
+      .update(sessions)
+      .set({
+        revokedAt: sql`${sql.param(sql.placeholder("revokedAt"), sessions.revokedAt)}`,
+        revokeReason: sql`${sql.placeholder("revokeReason")}`,
+      })
+      .where(and(eq(sessions.id, sql.placeholder("id")), isNull(sessions.revokedAt)))
+      .returning({ id: sessions.id }),
+  );
+
   return {
-    insert: async (session: NewSession): Promise<void> => {
-      await insertQuery(session);
+    insert: async (session: Session): Promise<void> => {
+      await insertQuery.execute(session);
     },
     /** Moves the idle limit on. A session that was revoked meanwhile stays as it is. */
     touch: async (id: string, seenAt: Date, idleExpiresAt: Date, ip: string | null): Promise<void> => {
       await touchQuery.execute({ id, seenAt, idleExpiresAt, ip });
     },
     /** The ids of those that were alive until now. */
-    revoke: async (ids: readonly string[], revokedAt: Date, revokeReason: string): Promise<string[]> =>
-      (
-        await db
-          .update(sessions)
-          .set({ revokedAt, revokeReason })
-          .where(and(inArray(sessions.id, [...ids]), isNull(sessions.revokedAt)))
-          .returning({ id: sessions.id })
-      ).map((row) => row.id),
+    revoke: async (ids: readonly string[], revokedAt: Date, revokeReason: string): Promise<string[]> => {
+      const [id] = ids;
+      const revoked =
+        ids.length === 1
+          ? await revokeQuery.execute({ id, revokedAt, revokeReason })
+          : await db
+              .update(sessions)
+              .set({ revokedAt, revokeReason })
+              .where(and(inArray(sessions.id, [...ids]), isNull(sessions.revokedAt)))
+              .returning({ id: sessions.id });
+      return revoked.map((row) => row.id);
+    },
     /** Moves the time of the last proof of the password on, where the session is of this epoch and was not revoked. */
     prove: async (id: string, epoch: number, at: Date): Promise<boolean> =>
       (

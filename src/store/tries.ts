@@ -1,5 +1,6 @@
 import { and, asc, count, eq, gt, inArray, lt, lte, or, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
+import { givenRow, prepared } from "./dialects/prepared.ts";
 import type { Tables } from "./tables.ts";
 
 export type Tries = Tables["tries"]["$inferSelect"];
@@ -23,49 +24,64 @@ export const tryReaders = (db: Db, { tries }: Tables) => ({
   },
 });
 
-export const tryWriters = (db: Db, { tries }: Tables) => ({
-  /**
-   * Counts one more try, in one conditional statement: whoever comes at the same time finds it counted. A window
-   * that is over counts from zero. Answers when the window ends; `undefined` where `most` are spent already.
-   */
-  reserve: async (key: string, most: number, now: Date, endsAt: Date): Promise<Date | undefined> => {
-    const over = sql`${tries.endsAt} <= ${sql.param(now, tries.endsAt)}`;
-    const [row] = await db
+export const tryWriters = (db: Db, { tries }: Tables) => {
+  const over = sql`${tries.endsAt} <= ${sql.param(sql.placeholder("now"), tries.endsAt)}`;
+  const reserveQuery = prepared(
+    "tries.reserve",
+    db
       .insert(tries)
-      .values({ key, spent: 1, endsAt })
+      .values(givenRow(tries))
       .onConflictDoUpdate({
         target: tries.key,
         set: {
           spent: sql`case when ${over} then 1 else ${tries.spent} + 1 end`,
           endsAt: sql`case when ${over} then excluded.ends_at else ${tries.endsAt} end`,
         },
-        setWhere: sql`${or(over, lt(tries.spent, most))}`,
+        setWhere: sql`${or(over, lt(tries.spent, sql.placeholder("most")))}`,
       })
-      .returning({ endsAt: tries.endsAt });
-    return row?.endsAt;
-  },
-  /** Takes a try back into the window that it was counted in; where that one is over, there is nothing to take back. */
-  giveBack: async (key: string, endsAt: Date): Promise<void> => {
-    await db
+      .returning({ endsAt: tries.endsAt }),
+  );
+  const giveBackQuery = prepared(
+    "tries.giveBack",
+    db
       .update(tries)
       .set({ spent: sql`${tries.spent} - 1` })
-      .where(and(eq(tries.key, key), eq(tries.endsAt, endsAt), gt(tries.spent, 0)));
-  },
-  forget: async (key: string): Promise<void> => {
-    await db.delete(tries).where(eq(tries.key, key));
-  },
-  /** Forgets every key that begins so. */
-  forgetAll: async (prefix: string): Promise<void> => {
-    await db.delete(tries).where(begins(tries, prefix));
-  },
-  /** Deletes at most `limit` windows that ended before `before`. Answers how many. */
-  purge: async (before: Date, limit: number): Promise<number> => {
-    const doomed = db
-      .select({ key: tries.key })
-      .from(tries)
-      .where(lte(tries.endsAt, before))
-      .orderBy(asc(tries.endsAt))
-      .limit(limit);
-    return (await db.delete(tries).where(inArray(tries.key, doomed)).returning({ key: tries.key })).length;
-  },
-});
+      .where(
+        and(
+          eq(tries.key, sql.placeholder("key")),
+          eq(tries.endsAt, sql.param(sql.placeholder("endsAt"), tries.endsAt)),
+          gt(tries.spent, 0),
+        ),
+      ),
+  );
+
+  return {
+    /**
+     * Counts one more try, in one conditional statement: whoever comes at the same time finds it counted. A window
+     * that is over counts from zero. Answers when the window ends; `undefined` where `most` are spent already.
+     */
+    reserve: async (key: string, most: number, now: Date, endsAt: Date): Promise<Date | undefined> =>
+      (await reserveQuery.execute({ key, spent: 1, most, now, endsAt }))[0]?.endsAt,
+    /** Takes a try back into the window that it was counted in; where that one is over, there is nothing to take back. */
+    giveBack: async (key: string, endsAt: Date): Promise<void> => {
+      await giveBackQuery.execute({ key, endsAt });
+    },
+    forget: async (key: string): Promise<void> => {
+      await db.delete(tries).where(eq(tries.key, key));
+    },
+    /** Forgets every key that begins so. */
+    forgetAll: async (prefix: string): Promise<void> => {
+      await db.delete(tries).where(begins(tries, prefix));
+    },
+    /** Deletes at most `limit` windows that ended before `before`. Answers how many. */
+    purge: async (before: Date, limit: number): Promise<number> => {
+      const doomed = db
+        .select({ key: tries.key })
+        .from(tries)
+        .where(lte(tries.endsAt, before))
+        .orderBy(asc(tries.endsAt))
+        .limit(limit);
+      return (await db.delete(tries).where(inArray(tries.key, doomed)).returning({ key: tries.key })).length;
+    },
+  };
+};

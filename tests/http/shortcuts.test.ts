@@ -23,7 +23,12 @@ let calls: string[];
 let short: (request: Request) => Promise<Response>;
 let long: (request: Request) => Promise<Response>;
 
-const about = { version: "0", health: async () => ({ ok: true, checks: [] }), isDraining: () => false, reusePort: false };
+const about = {
+  version: "0",
+  health: async () => ({ ok: true, checks: [] }),
+  isDraining: () => false,
+  reusePort: false,
+};
 
 beforeAll(async () => {
   core = await openTestCore({ REFRESH_TOKEN_TTL: "7d" });
@@ -146,7 +151,10 @@ describe.each(paths)("GET %s", (path) => {
 
   type Change = (of: Awaited<ReturnType<typeof somebody>>) => Promise<unknown>;
   const changes: Record<string, { change: Change; status: number }> = {
-    "the session is revoked": { change: ({ opaque }) => revokeSessions(elsewhere, root, [opaque.session]), status: 401 },
+    "the session is revoked": {
+      change: ({ opaque }) => revokeSessions(elsewhere, root, [opaque.session]),
+      status: 401,
+    },
     "the user is signed out everywhere": {
       change: ({ user }) => signOutEverywhere(elsewhere, root, user.id),
       status: 401,

@@ -1,8 +1,7 @@
 /** Rows as they stand in the tables, each with what a test wants to be different. */
 import type { NewAuditEvent } from "../../src/store/audit-events.ts";
-import type { NewRefreshFamily } from "../../src/store/refresh-families.ts";
 import type { NewSigningKey } from "../../src/store/signing-keys.ts";
-import type { Session, SigningAlgorithm } from "../../src/store/tables.ts";
+import type { RefreshFamily, Session, SigningAlgorithm } from "../../src/store/tables.ts";
 import type { NewUser } from "../../src/store/users.ts";
 
 /** So many seconds after some day. */
@@ -38,7 +37,11 @@ export const aSession = (id: string, userId: string, changed: Partial<Session> =
   ...changed,
 });
 
-export const aFamily = (id: string, sessionId: string): NewRefreshFamily => ({
+export const aFamily = (id: string, sessionId: string): RefreshFamily => ({
+  generation: 1,
+  rotatedAt: null,
+  retries: 0,
+  lateRetriedAt: null,
   id,
   sessionId,
   clientId: "first-party",

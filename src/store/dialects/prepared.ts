@@ -1,4 +1,4 @@
-import { type SQL, sql } from "drizzle-orm";
+import { getTableColumns, type SQL, sql, type Table } from "drizzle-orm";
 
 /**
  * A query that is prepared once. SQLite keeps the statement; Postgres wants a name for it, and drizzle's types
@@ -13,3 +13,14 @@ export const prepared = <Query>(name: string, query: { prepare(): Query }): Quer
  * query itself.
  */
 export const givenText = (name: string): SQL => sql`cast(${sql.placeholder(name)} as text)`;
+
+/** Each column of a table as it comes with each execution: what is to be inserted by a prepared query. */
+export const givenRow = <T extends Table>(table: T): Record<keyof T["$inferInsert"], SQL> =>
+  Object.fromEntries(
+    Object.entries(getTableColumns(table)).map(([name, column]) => [
+      name,
+      // drizzle asks a column to write nothing down, too.
+      sql`${sql.param(sql.placeholder(name), { mapToDriverValue: (value: unknown) => (value === null ? null : column.mapToDriverValue(value)) })}`,
+    ]),
+    // One member for each column, by its own name
+  ) as Record<keyof T["$inferInsert"], SQL>;

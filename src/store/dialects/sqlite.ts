@@ -1,4 +1,4 @@
-import { Database } from "bun:sqlite";
+import { Database, type Statement } from "bun:sqlite";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
@@ -40,7 +40,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     // First of all: without it six processes that open the file at once fail in two of three cases.
     db.run("PRAGMA busy_timeout = 5000");
     for (const pragma of pragmas) db.run(`PRAGMA ${pragma}`);
-    return db;
+    return withStatements(db);
   };
 
   const writer = connect(
@@ -62,6 +62,8 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
   const translate = (error: unknown): unknown =>
     isBusy(error) ? failures.busy(error) : causedByStorage(error) ? failures.unavailable(error) : error;
 
+  const run = (text: string): void => void writer.prepare(text).run();
+
   const inside = new AsyncLocalStorage<true>();
   const queue: Waiting[] = [];
   let draining: Promise<void> | undefined;
@@ -69,7 +71,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
   const begin = async (): Promise<void> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        writer.run("BEGIN IMMEDIATE");
+        run("BEGIN IMMEDIATE");
         return;
       } catch (error) {
         if (!isBusy(error) || attempt === attempts) throw error;
@@ -81,7 +83,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
 
   const takeBack = (): void => {
     try {
-      if (writer.inTransaction) writer.run("ROLLBACK");
+      if (writer.inTransaction) run("ROLLBACK");
     } catch {
       // A file that fails at this too is seen by the next BEGIN: whoever waits behind must not wait for ever.
     }
@@ -89,15 +91,15 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
 
   /** Runs one piece of work, and says how to settle its promise once everything has been committed. */
   const attempt = async ({ work, resolve, reject }: Waiting): Promise<() => void> => {
-    writer.run("SAVEPOINT work");
+    run("SAVEPOINT work");
     try {
       const answer = await inside.run(true, work, writing);
-      writer.run("RELEASE work");
+      run("RELEASE work");
       return () => resolve(answer);
     } catch (error) {
       // Where the file itself failed, SQLite has taken everything back already: nobody's work is there any more.
       if (!writer.inTransaction) throw error;
-      for (const end of ["ROLLBACK TO work", "RELEASE work"]) writer.run(end);
+      for (const end of ["ROLLBACK TO work", "RELEASE work"]) run(end);
       return () => reject(translate(error));
     }
   };
@@ -116,7 +118,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
         await begin();
         const settle: Array<() => void> = [];
         for (const one of batch) settle.push(await attempt(one));
-        writer.run("COMMIT");
+        run("COMMIT");
         for (const each of settle) each();
       } catch (error) {
         takeBack();
@@ -161,6 +163,27 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
       writer.close();
     },
   };
+}
+
+/** As many different statements as are kept; those of a list have one for each length of it. */
+const mostStatements = 300;
+
+/**
+ * The same connection, which keeps its statements by their text: the same few come again and again, and to make one
+ * takes as long as to run it.
+ */
+function withStatements(db: Database): Database {
+  const statements = new Map<string, Statement>();
+  const make = db.prepare.bind(db);
+  const prepare = (text: string): Statement => {
+    const known = statements.get(text);
+    if (known) return known;
+    const statement = make(text);
+    if (statements.size >= mostStatements) statements.clear();
+    statements.set(text, statement);
+    return statement;
+  };
+  return Object.assign(db, { prepare: prepare as Database["prepare"] });
 }
 
 /**
