@@ -25,23 +25,27 @@ export type Reserved = ReadonlyArray<{ readonly key: string; readonly endsAt: Da
 
 /**
  * Reserves one try of a password. Fails with `rate_limited`, the same whether there is such a user or not. A known
- * device has tries of its own: those of the account may have been spent by a stranger (rule LI-2).
+ * device has tries of its own, and so has a session: those of the account, and of an address that many share, may
+ * have been spent by a stranger (rule LI-2).
  */
 export async function reservePasswordTry(core: Core, by: Actor, subject: Subject): Promise<Reserved> {
   if (!core.settings.RATE_LIMITS) return [];
+  return await core.store.write((tx) => reserve(core, tx, wantedOf(core, by, subject)));
+}
+
+function wantedOf(core: Core, by: Actor, subject: Subject): Wanted {
   const account = accountKey(core, subject);
+  if (by.kind === "user") return { sign_in_device: pairOf(account, by.session.id) };
   const address = addressOf(by);
-  const wanted: Wanted =
-    subject.device === undefined
-      ? {
-          sign_in_account: account,
-          ...(address !== undefined && { sign_in_address: address, sign_in_pair: pairOf(account, address) }),
-        }
-      : {
-          sign_in_device: pairOf(account, subject.device),
-          ...(address !== undefined && { sign_in_address: address }),
-        };
-  return await core.store.write((tx) => reserve(core, tx, wanted));
+  if (subject.device !== undefined)
+    return {
+      sign_in_device: pairOf(account, subject.device),
+      ...(address !== undefined && { sign_in_address: address }),
+    };
+  return {
+    sign_in_account: account,
+    ...(address !== undefined && { sign_in_address: address, sign_in_pair: pairOf(account, address) }),
+  };
 }
 
 /**
