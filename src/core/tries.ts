@@ -54,10 +54,14 @@ function wantedOf(core: Core, by: Actor, subject: Subject): Wanted {
  */
 export async function reserveMail(core: Core, tx: Tx, by: Actor, emailKey: string): Promise<void> {
   if (!core.settings.RATE_LIMITS) return;
-  const mail_account = sign(core.keyring, "tries", emailKey);
+  const mail_account = mailboxKey(core, emailKey);
   const mail_address = addressOf(by);
   await reserve(core, tx, { mail_account, ...(mail_address !== undefined && { mail_address }) });
 }
+
+/** Whose mails are counted together: most mail servers put what is sent to any `+tag` of an address into one mailbox. */
+export const mailboxKey = (core: Core, emailKey: string): string =>
+  sign(core.keyring, "tries", emailKey.replace(/\+[^@]*/, ""));
 
 /** Forgets the passwords that were tried on one account: a stranger's tries must not keep its owner out (rule LI-2). */
 export async function forgiveTries(tx: Tx, by: Actor, userId: string): Promise<void> {
