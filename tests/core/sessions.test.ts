@@ -217,7 +217,7 @@ describe("SE-4 and SE-5 ending sessions", () => {
   });
 });
 
-describe("SESSION_BINDING for session tokens", () => {
+describe("SE-3 SESSION_BINDING for session tokens", () => {
   test.each([
     ["ua-family", "session_hijack_suspected", "unauthenticated"],
     ["ua-strict", "session_hijack_suspected", "unauthenticated"],

@@ -9,7 +9,7 @@ beforeEach(() => void (server.lines.length = 0));
 const request = (line: string, ...headers: string[]) =>
   server.raw([line, "Host: localhost", "Connection: close", ...headers, "", ""].join("\r\n"));
 
-describe("every answer", () => {
+describe("BR-3 every answer", () => {
   const kinds = [
     ["an object", "GET", "/object", 200],
     ["a text", "GET", "/", 200],
@@ -58,7 +58,7 @@ describe("every answer", () => {
   });
 });
 
-describe("the request id", () => {
+describe("IO-3 the request id", () => {
   test.each(["a", "req-1.2_3", "x".repeat(128)])("is the caller's own where it can stand in a log: %s", async (id) => {
     const answer = await server.fetch("/whoami", { headers: { "x-request-id": id } });
     expect(answer.headers.get("x-request-id")).toBe(id);
@@ -169,7 +169,7 @@ describe("a method", () => {
   );
 });
 
-describe("a query", () => {
+describe("IO-1 a query", () => {
   test.each(["q=1&q=2", "q=1&q=1", "q&q", "%71=1&q=2", "x=1&x=2"])("names each parameter once: %s", async (query) => {
     const answer = await server.fetch(`/page?${query}`);
     expect(answer.status).toBe(422);
@@ -188,7 +188,7 @@ describe("a query", () => {
   });
 });
 
-describe("a failure", () => {
+describe("IO-3 a failure", () => {
   test("is a problem document of exactly that type", async () => {
     const answer = await server.fetch("/busy", { headers: { "x-request-id": "r1" } });
     expect(answer.headers.get("content-type")).toBe("application/problem+json");
@@ -241,7 +241,7 @@ describe("a failure", () => {
   });
 });
 
-describe("the access line", () => {
+describe("IO-4 the access line", () => {
   test("is one for each request, with the pattern of the path and never the path", async () => {
     await server.fetch("/users/secret?q=secret");
     await server.fetch("/secret");

@@ -1,6 +1,6 @@
 /**
  * The table of faults in docs/security.md: what goes on, and what is refused, while a part is down. A test for each
- * cell; more of Postgres stands in postgres-faults.test.ts, of Redis in redis.test.ts, of mails in mail.test.ts.
+ * cell; Redis has a file of its own. More of Postgres stands in postgres-faults.test.ts, of mails in mail.test.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { systemRandom } from "../../src/adapters/system.ts";
@@ -10,7 +10,7 @@ import { deliverMail } from "../../src/core/mail/outbox.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { authenticate } from "../../src/core/sessions.ts";
 import { openCore } from "../../src/open.ts";
-import type { Answer, Tokens } from "../support/client.ts";
+import type { Answer } from "../support/client.ts";
 import { createTestClock } from "../support/clock.ts";
 import {
   codeOf,
@@ -23,50 +23,15 @@ import {
   visitor,
 } from "../support/core.ts";
 import { dialect, rawSql } from "../support/database.ts";
+import { asks, columns, everythingWorks, limits, type Scene, setTheScene, works } from "../support/faults.ts";
 import { freePort } from "../support/free-port.ts";
 import { createMailbox, queueTests, sendTo } from "../support/mailbox.ts";
-import { expectProblem, signIn, signUp, statusOfMe } from "../support/people.ts";
+import { expectProblem, signUp, statusOfMe } from "../support/people.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres-server.ts";
-import { startRedis, type TestRedis } from "../support/redis.ts";
-import { type Environment, startServer, type TestServer } from "../support/server.ts";
+import { startServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const wrong = "not the password at all";
-
-/** What is there before a part fails: a person with two sessions. */
-type Scene = { readonly email: string; readonly here: Tokens; readonly there: Tokens };
-
-async function setTheScene(server: TestServer): Promise<Scene> {
-  const { email } = await signUp(server);
-  const scene = { email, here: await signIn(server, { email }), there: await signIn(server, { email }) };
-  // Kept wherever sessions are kept.
-  for (const { access_token } of [scene.here, scene.there]) expect(await statusOfMe(server, access_token)).toBe(200);
-  return scene;
-}
-
-/** One request of each column, as whoever the scene is about would send it. */
-const asks = {
-  "session check": (server: TestServer, { here }: Scene) =>
-    server.get("/api/v1/users/me", { bearer: here.access_token }),
-  "sign-in": (server: TestServer, { email }: Scene) =>
-    server.post("/api/v1/auth/login", { email, password: goodPassword }),
-  refresh: (server: TestServer, { here }: Scene) =>
-    server.post<Tokens>("/api/v1/auth/refresh", { refresh_token: here.refresh_token }),
-  revocation: (server: TestServer, { here, there }: Scene) =>
-    server.delete(`/api/v1/sessions/${there.session_id}`, undefined, { bearer: here.access_token }),
-  mail: (server: TestServer, { email }: Scene) => server.post("/api/v1/auth/forgot-password", { email }),
-} as const;
-type Column = keyof typeof asks;
-const columns = Object.keys(asks) as Column[];
-
-/** What each is answered where it works. */
-const works: Record<Column, number> = {
-  "session check": 200,
-  "sign-in": 200,
-  refresh: 200,
-  revocation: 204,
-  mail: 202,
-};
 
 const expectUnavailable = (answer: Answer<unknown>): void => {
   expectProblem(answer, 503, "unavailable");
@@ -74,50 +39,6 @@ const expectUnavailable = (answer: Answer<unknown>): void => {
 };
 
 const outboxOf = (server: TestServer, state: string) => rawSql(server, `SELECT id FROM mails WHERE state = '${state}'`);
-
-/** Where a part may be down without anybody's noticing: every column but that of mails. */
-function everythingWorks(scene: () => Promise<{ server: TestServer; scene: Scene }>): void {
-  test.each(columns)("%s works", async (column) => {
-    const { server, scene: given } = await scene();
-    const answer = await asks[column](server, given);
-    expect([answer.status, answer.text]).toEqual([works[column], answer.text]);
-    if (column === "revocation") expect(await statusOfMe(server, given.there.access_token)).toBe(401);
-  });
-
-  test("limits are counted in the database, in parallel too", async () => {
-    const { server, scene: given } = await scene();
-    const tries = Array.from({ length: 30 }, () =>
-      server.post("/api/v1/auth/login", { email: given.email, password: wrong }),
-    );
-    const statuses = (await Promise.all(tries)).map(({ status }) => status);
-    expect(statuses.filter((status) => status === 401)).toHaveLength(10);
-    expect(statuses.filter((status) => status === 429)).toHaveLength(20);
-    const stored = await rawSql(server, "SELECT spent FROM tries WHERE key LIKE 'sign_in_account:%'");
-    expect(stored.map(({ spent }) => Number(spent)).toSorted((one, other) => other - one)[0]).toBe(10);
-  });
-}
-
-const limits: Environment = { RATE_LIMITS: "on", RATE_LIMIT_REQUESTS: "10000/1m", RATE_LIMIT_REGISTER: "1000/1m" };
-
-describe("Redis is down:", () => {
-  let redis: TestRedis;
-  let server: TestServer;
-  beforeAll(async () => {
-    redis = await startRedis();
-    server = await startServer({ ...limits, REDIS_URL: redis.url, SESSION_CACHE_TTL: "5s" });
-  });
-  afterAll(async () => {
-    await server?.end();
-    await redis?.end();
-  });
-
-  everythingWorks(async () => {
-    await redis.start();
-    const scene = await setTheScene(server);
-    await redis.kill();
-    return { server, scene };
-  });
-});
 
 describe("the mail server is down:", () => {
   let server: TestServer;

@@ -135,7 +135,7 @@ function spellings(text: string): string[] {
   ];
 }
 
-test("no secret stands in the log, the audit trail, the sessions, an error or a metric", async () => {
+test("IO-4 TK-5 no secret stands in the log, the audit trail, the sessions, an error or a metric", async () => {
   const secrets = await makeSecrets();
   const admin = await signUp(server, newEmail("admin"));
   await besides(server, (core) => grantRole(core, root, admin.id, "admin"));
