@@ -61,7 +61,7 @@ async function forgottenToken(): Promise<string> {
 }
 
 describe("a forgotten password", () => {
-  test("is asked for with one write that is the same whether anybody has the address", async () => {
+  test("PW-4 is asked for with one write that is the same whether anybody has the address", async () => {
     await reopen({ RATE_LIMITS: "on" });
     const costOf = async (address: string) => {
       const { core: at, calls } = counted(core);

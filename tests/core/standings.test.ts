@@ -248,7 +248,7 @@ describe("SE-3 SE-3a what was kept counts no more when the act is acknowledged",
     expect(await codeOf(use(scene.token))).toBe("unauthenticated");
   });
 
-  test("a reader that was slow cannot bring back what it has read before", async () => {
+  test("SE-4 a reader that was slow cannot bring back what it has read before", async () => {
     const { principal, token } = await prepare();
     const { promise, resolve } = Promise.withResolvers<void>();
     entries.clear();

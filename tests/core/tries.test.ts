@@ -277,7 +277,7 @@ describe("the count of tries", () => {
     expect(tally(await outcomes(11))).toEqual({ invalid_credentials: 10, rate_limited: 1 });
   });
 
-  test("survives a restart", async () => {
+  test("LI-1 survives a restart", async () => {
     await outcomes(11);
     const restarted = await core.again();
     expect(await outcome({ at: restarted, password: goodPassword })).toBe("rate_limited");

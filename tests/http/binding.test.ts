@@ -42,7 +42,7 @@ const ways = {
   },
 };
 
-describe.each(Object.entries(bindings))("SESSION_BINDING=%s", (SESSION_BINDING, good: readonly Agent[]) => {
+describe.each(Object.entries(bindings))("SE-3 SESSION_BINDING=%s", (SESSION_BINDING, good: readonly Agent[]) => {
   const starting = startServer({ SESSION_BINDING, TRUSTED_PROXIES: "127.0.0.1" });
   afterAll(async () => (await starting).end());
 

@@ -92,7 +92,7 @@ describe("traces", () => {
     for (const { headers } of received) expect(headers.get("authorization")).toBe("Bearer a-token-of-the-collector");
   });
 
-  test("hold nothing that was sent", async () => {
+  test("IO-4 hold nothing that was sent", async () => {
     const email = newEmail("zqMarkerqz");
     await spansOf({}, async (server) => {
       await signUp(server, email);
