@@ -127,6 +127,18 @@ describe("a path", () => {
     expect(parts(answer).status).toBe(400);
   });
 
+  test("is not found by means of two hosts, whichever comes first (BR-4)", async () => {
+    for (const hosts of [
+      "localhost\r\nHost: evil.example",
+      "evil.example\r\nHost: localhost",
+      "localhost, evil.example",
+    ]) {
+      const answer = await server.raw(`GET /object HTTP/1.1\r\nHost: ${hosts}\r\nConnection: close\r\n\r\n`);
+      const { status, body } = parts(answer);
+      expect([status, JSON.parse(body)]).toEqual([400, expect.objectContaining({ code: "malformed_request" })]);
+    }
+  });
+
   test.each(["x", "a.b", "[::1]:80"])("is the same under any host: %s", async (host) => {
     const answer = await server.raw(`GET /users/7 HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
     expect(parts(answer)).toMatchObject({ status: 200, body: '{"id":"7"}' });
