@@ -31,17 +31,16 @@ type Order = { readonly url: string; readonly seconds: number; readonly role: Ro
 async function sendChecks(url: string, bearer: string, end: number): Promise<number[]> {
   const times: number[] = [];
   const pending: Array<Promise<void>> = [];
+  const check = async (due: number): Promise<void> => {
+    const answer = await fetch(`${url}/api/v1/users/me`, { headers: { authorization: `Bearer ${bearer}` } });
+    await answer.text();
+    if (answer.status !== 200) throw new Error(`a session check was answered ${answer.status}`);
+    times.push(performance.now() - due);
+  };
   const begun = performance.now();
   for (let due = begun; due < end; due += 1000 / rate) {
     await Bun.sleep(Math.max(0, due - performance.now()));
-    const check = fetch(`${url}/api/v1/users/me`, { headers: { authorization: `Bearer ${bearer}` } });
-    pending.push(
-      check.then(async (answer) => {
-        await answer.text();
-        if (answer.status !== 200) throw new Error(`a session check was answered ${answer.status}`);
-        times.push(performance.now() - due);
-      }),
-    );
+    pending.push(check(due));
   }
   await Promise.all(pending);
   return times.toSorted((one, other) => one - other);

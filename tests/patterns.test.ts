@@ -17,7 +17,7 @@ const files = ["cli", "src"].flatMap((room) =>
 
 /** A pattern as it stands in a file: behind what an expression can follow, and before what can follow one. */
 const literal =
-  /(?<=[\s(,=:?&|!\[])\/(?![*/\s])((?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)\/([dgimsuyv]*)(?=[.,;)\s\]])/g;
+  /(?<=[\s(,=:?&|![])\/(?![*/\s])((?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)\/([dgimsuyv]*)(?=[.,;)\s\]])/g;
 
 const patterns = new Map<string, string>();
 for (const file of files) {
@@ -29,7 +29,7 @@ for (const file of files) {
 
 const isLinear = (text: string): boolean => {
   const end = text.lastIndexOf("/");
-  return isSafe(new RegExp(text.slice(1, end), text.slice(end + 1)), { maxScore: 500, timeout: 20_000 }).safe;
+  return isSafe(new RegExp(text.slice(1, end), text.slice(end + 1)), { maxScore: 500 }).safe;
 };
 
 /** How many patterns of a file a text of any length could keep busy, and why none of such a length comes to them. */
@@ -59,7 +59,7 @@ test("IO-1 every pattern takes linear time, or a text that is bounded", () => {
   const found = Object.entries(slow).filter(([file, those = []]) => those.length !== bounded[file]?.[0]);
   expect(found).toEqual([]);
   expect(Object.keys(slow).toSorted()).toEqual(Object.keys(bounded).toSorted());
-}, 60_000);
+}, 300_000);
 
 test("IO-1 the search for slow patterns finds one", () => {
   expect(isLinear(String.raw`/^(a+)+$/`)).toBeFalse();

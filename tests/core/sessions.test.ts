@@ -272,6 +272,6 @@ describe("a change of network", () => {
       core.clock.advance(minute);
       await use(token, from(ip));
     }
-    expect((await changes()).map(({ ip }) => ip).toSorted()).toEqual([hops[0]!, hops[2]!]);
+    expect(new Set((await changes()).map(({ ip }) => ip))).toEqual(new Set([hops[0]!, hops[2]!]));
   });
 });
