@@ -223,7 +223,7 @@ const ambient = [
   { what: "the network", pattern: /\bfetch\(/, except: ["src/adapters/traces.ts"] },
 ] as const;
 
-describe("nothing ambient", () => {
+describe("nothing ambient (IO-5: no address to ask but those of the settings)", () => {
   test.each(ambient.map((one) => [one.what, one] as const))(
     "%s is asked for in one place only",
     (_, { pattern, except }) => {

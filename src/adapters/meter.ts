@@ -104,6 +104,7 @@ export function createMeter(version: string, worker?: { readonly name: string; r
   const meter: Meter = {
     now: stopwatch,
     during: (_, work) => work(),
+    job: (_, work) => work(),
     request(method, route, status, since) {
       requests.of(method, route, String(status)).add();
       requestTimes.of(method, route).observe(stopwatch() - since);
@@ -122,6 +123,7 @@ export function createMeter(version: string, worker?: { readonly name: string; r
       redisTimes.of(errand).observe(stopwatch() - since);
       redisFailures.of(errand).add(failed ? 1 : 0);
     },
+    mail: () => {},
     redisReachable: (isReachable) => {
       redisUp.of().value = isReachable ? 1 : 0;
     },

@@ -37,6 +37,7 @@ export const actions = {
   "session.all_revoked": "was signed out everywhere",
   "session.proved": "proved the password again",
   "session.client_changed": "a session came from another client",
+  "session.network_changed": "a session came from another network",
   "refresh.retried": "a refresh token came twice within its grace",
   "refresh.late_retry": "a refresh token came twice after its grace, once",
   "refresh.reused": "a spent refresh token came back",

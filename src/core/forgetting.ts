@@ -36,6 +36,7 @@ const changes: Changes = {
   sessions: {
     insert: "nobody",
     touch: "nobody",
+    move: "nobody",
     revoke: "sessions",
     prove: "sessions",
     adoptEpoch: "sessions",

@@ -18,6 +18,8 @@ import { grantsOf } from "./roles.ts";
 import { revoke, startSession } from "./sessions.ts";
 import { giveBack } from "./tries.ts";
 
+type SignIn = { readonly identifier: string; readonly password: string; readonly presented?: Presented };
+
 /**
  * Signs in by address or user name. Fails with `invalid_credentials` whatever the cause, after the same work:
  * an unknown user, a disabled one, one without a password and a wrong password cost one verification each
@@ -28,17 +30,13 @@ import { giveBack } from "./tries.ts";
 export async function login(
   core: Core,
   by: Actor,
-  input: { identifier: string; password: string; credential: CredentialKind; presented?: Presented },
+  input: SignIn & { readonly credential: CredentialKind },
 ): Promise<Credentials> {
-  const { identifier, password } = input;
-  const user = await findByIdentifier(core, identifier);
-  const device = input.presented && (await knownDevice(core, user, input.presented));
-  const { right, reserved } = await tryPassword(core, by, { user, identifier, device }, password).catch(
-    (error: unknown) => {
-      core.meter.signIn(resultOf(error));
-      throw error;
-    },
-  );
+  const { password } = input;
+  const { user, right, reserved } = await attempt(core, by, input).catch((error: unknown) => {
+    core.meter.signIn(resultOf(error));
+    throw error;
+  });
   const refusal = !user ? "unknown-user" : !right ? "wrong-password" : user.disabledAt ? "disabled" : undefined;
   if (!user || refusal) {
     await core.store.write((tx) =>
@@ -99,6 +97,14 @@ export async function login(
     sessionToken: token,
     expiresIn: secondsUntil(idleExpiresAt, core.clock.now()),
   };
+}
+
+/** Tries the password of whoever is meant. Of those for whom there is no time, nothing is asked of the database. */
+async function attempt(core: Core, by: Actor, { identifier, password, presented }: SignIn) {
+  core.hashing.requireRoom();
+  const user = await findByIdentifier(core, identifier);
+  const device = presented && (await knownDevice(core, user, presented));
+  return { user, ...(await tryPassword(core, by, { user, identifier, device }, password)) };
 }
 
 /** Whether a user who has signed in before is not known to have done so from such a device; asked before the session begins. */

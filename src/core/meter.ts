@@ -42,6 +42,8 @@ export type Meter = {
    * @param traceparent what a caller who may be believed says that it is a part of (W3C Trace Context)
    */
   during<T>(traceparent: string | undefined, work: () => Promise<T>): Promise<T>;
+  /** Does one run of a job of the server, which belongs to nobody's request. */
+  job<T>(name: string, work: () => Promise<T>): Promise<T>;
   request(method: string, route: string, status: number, since: number): void;
   signIn(result: SignInResult): void;
   refresh(outcome: RefreshOutcome): void;
@@ -51,6 +53,8 @@ export type Meter = {
   hashRefused(reason: HashRefusal): void;
   database(kind: "read" | "write", since: number, failed: boolean): void;
   redis(errand: string, since: number, failed: boolean): void;
+  /** A mail was handed to the mail server, or failed to be. */
+  mail(since: number, failed: boolean): void;
   redisReachable(isReachable: boolean): void;
   /** Says where levels are read, whenever somebody wants to know. */
   watch(levels: () => Levels): void;
@@ -62,6 +66,7 @@ export type Meter = {
 export const noMeter: Meter = {
   now: () => 0,
   during: (_, work) => work(),
+  job: (_, work) => work(),
   request: () => {},
   signIn: () => {},
   refresh: () => {},
@@ -71,6 +76,7 @@ export const noMeter: Meter = {
   hashRefused: () => {},
   database: () => {},
   redis: () => {},
+  mail: () => {},
   redisReachable: () => {},
   watch: () => {},
   report: () => Promise.resolve(""),

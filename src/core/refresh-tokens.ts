@@ -138,9 +138,7 @@ async function decide(core: Core, tx: Tx, by: Actor, presented: Presented): Prom
     if (ended.length > 0) await notify(core, tx, actor, user, "session-compromised");
     return { outcome: "reused", refused: "refresh_token_reused" };
   }
-  const idleExpiresAt = needsTouch(core, session, now)
-    ? await touchSession(core, tx, session, actor.client)
-    : session.idleExpiresAt;
+  const idleExpiresAt = needsTouch(core, session, now) ? await touchSession(core, tx, actor) : session.idleExpiresAt;
   const { permissions } = await grantsOf(tx, user.id);
   const successor = presented.generation + 1;
   return { outcome: spent, standing, family, successor, idleExpiresAt, permissions };

@@ -9,6 +9,7 @@ import { type ListName, type Page, type PageWanted, readCursor, writeCursor } fr
 import { describeDevice, sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
 import { type Kept, keepToken, stillKept, whileUnchanged } from "./kept.ts";
+import { addressKey } from "./limits.ts";
 import { requireAuthorityOver } from "./roles.ts";
 import { mintSecret, sameText, sha256, sign, verify } from "./secrets.ts";
 import { idleTtl, isAlive, needsTouch, standingOf } from "./standings.ts";
@@ -75,9 +76,16 @@ export function clientFits(core: Core, session: Session, client: Client): boolea
   return binding === "off" || sameClient(binding === "ua-strict" ? binding : "ua-family", session, client.userAgent);
 }
 
-/** Moves the idle limit on; what it is now. */
-export async function touchSession(core: Core, tx: Tx, session: Session, client: Client): Promise<Date> {
+/** Moves the idle limit on; what it is now. A change of network is recorded, and never a reason to end a session. */
+export async function touchSession(core: Core, tx: Tx, by: UserActor): Promise<Date> {
+  const { session, client } = by;
   const now = core.clock.now();
+  if (session.ip !== null && client.ip !== null && addressKey(session.ip) !== addressKey(client.ip)) {
+    const about = { userId: by.userId, sessionId: session.id };
+    // The event has the new address, as every event has; the one before stands in those before.
+    if (await tx.sessions.move(session.id, session.ip, client.ip))
+      await record(core, tx, by, { action: "session.network_changed", ...about });
+  }
   const idleExpiresAt = idleLimit(core, session.credential, session.expiresAt, now);
   await tx.sessions.touch(session.id, now, idleExpiresAt, client.ip ?? session.ip);
   return idleExpiresAt;
@@ -113,7 +121,7 @@ export async function authenticate(core: Core, token: string, client: Client): P
   if (isDue) {
     // A check that only reads goes on where nothing can be written.
     await core.store
-      .write((tx) => touchSession(core, tx, session, client))
+      .write((tx) => touchSession(core, tx, by))
       .catch((error: unknown) => core.log.error("session_touch_failed", { session_id: session.id }, error));
   }
   return { ...standing, by };
@@ -159,8 +167,15 @@ async function standingOfAccessToken(core: Core, token: string): Promise<Standin
 }
 
 async function suspectHijack(core: Core, by: UserActor, observed: boolean): Promise<void> {
-  await core.store.write((tx) => recordAnotherClient(core, tx, by, observed));
-  if (!observed) fail("session_hijack_suspected");
+  const recorded = core.store.write((tx) => recordAnotherClient(core, tx, by, observed));
+  if (!observed) {
+    await recorded;
+    fail("session_hijack_suspected");
+  }
+  // What is only observed goes on where nothing can be written, as every check does.
+  await recorded.catch((error: unknown) =>
+    core.log.error("client_change_not_recorded", { session_id: by.session.id }, error),
+  );
 }
 
 /** The session came from another client than it was given to: revoked, unless it is only observed. */

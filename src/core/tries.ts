@@ -25,23 +25,27 @@ export type Reserved = ReadonlyArray<{ readonly key: string; readonly endsAt: Da
 
 /**
  * Reserves one try of a password. Fails with `rate_limited`, the same whether there is such a user or not. A known
- * device has tries of its own: those of the account may have been spent by a stranger (rule LI-2).
+ * device has tries of its own, and so has a session: those of the account, and of an address that many share, may
+ * have been spent by a stranger (rule LI-2).
  */
 export async function reservePasswordTry(core: Core, by: Actor, subject: Subject): Promise<Reserved> {
   if (!core.settings.RATE_LIMITS) return [];
+  return await core.store.write((tx) => reserve(core, tx, wantedOf(core, by, subject)));
+}
+
+function wantedOf(core: Core, by: Actor, subject: Subject): Wanted {
   const account = accountKey(core, subject);
+  if (by.kind === "user") return { sign_in_device: pairOf(account, by.session.id) };
   const address = addressOf(by);
-  const wanted: Wanted =
-    subject.device === undefined
-      ? {
-          sign_in_account: account,
-          ...(address !== undefined && { sign_in_address: address, sign_in_pair: pairOf(account, address) }),
-        }
-      : {
-          sign_in_device: pairOf(account, subject.device),
-          ...(address !== undefined && { sign_in_address: address }),
-        };
-  return await core.store.write((tx) => reserve(core, tx, wanted));
+  if (subject.device !== undefined)
+    return {
+      sign_in_device: pairOf(account, subject.device),
+      ...(address !== undefined && { sign_in_address: address }),
+    };
+  return {
+    sign_in_account: account,
+    ...(address !== undefined && { sign_in_address: address, sign_in_pair: pairOf(account, address) }),
+  };
 }
 
 /**
@@ -50,10 +54,14 @@ export async function reservePasswordTry(core: Core, by: Actor, subject: Subject
  */
 export async function reserveMail(core: Core, tx: Tx, by: Actor, emailKey: string): Promise<void> {
   if (!core.settings.RATE_LIMITS) return;
-  const mail_account = sign(core.keyring, "tries", emailKey);
+  const mail_account = mailboxKey(core, emailKey);
   const mail_address = addressOf(by);
   await reserve(core, tx, { mail_account, ...(mail_address !== undefined && { mail_address }) });
 }
+
+/** Whose mails are counted together: most mail servers put what is sent to any `+tag` of an address into one mailbox. */
+export const mailboxKey = (core: Core, emailKey: string): string =>
+  sign(core.keyring, "tries", emailKey.replace(/\+[^@]*/, ""));
 
 /** Forgets the passwords that were tried on one account: a stranger's tries must not keep its owner out (rule LI-2). */
 export async function forgiveTries(tx: Tx, by: Actor, userId: string): Promise<void> {

@@ -325,6 +325,8 @@ function directory(
     admit(request: Request): { request: Request; route: string; delivery: Meant["delivery"] } {
       const { place, asked, path, query, delivery } = placeOf(request.url);
       const { method } = request;
+      // Two Host headers are joined by a comma: a proxy and Bun may each choose another one (RFC 9112, section 3.2).
+      if (request.headers.get("host")?.includes(",")) fail("malformed_request", { detail: "Send one Host header." });
       if (!place.methods.includes(method)) fail("method_not_allowed", { allow: place.methods });
       if (query !== "") readPairs(query.slice(1), "query");
       const spelled = path === asked ? request : new Request(`http://localhost${path}${query}`, request);

@@ -223,6 +223,15 @@ export const sessionWriters = (db: Db, { sessions }: Tables) => {
     touch: async (id: string, seenAt: Date, idleExpiresAt: Date, ip: string | null): Promise<void> => {
       await touchQuery.execute({ id, seenAt, idleExpiresAt, ip });
     },
+    /** Notes that a session is used from another address, once for all who come from there at the same time. */
+    move: async (id: string, from: string, to: string): Promise<boolean> =>
+      (
+        await db
+          .update(sessions)
+          .set({ ip: to })
+          .where(and(eq(sessions.id, id), eq(sessions.ip, from), isNull(sessions.revokedAt)))
+          .returning({ id: sessions.id })
+      ).length > 0,
     /** The ids of those that were alive until now. */
     revoke: async (ids: readonly string[], revokedAt: Date, revokeReason: string): Promise<string[]> => {
       const [id] = ids;

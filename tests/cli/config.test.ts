@@ -30,7 +30,7 @@ describe.concurrent("config check", () => {
     expect(stderr).not.toContain("hunter");
   });
 
-  test("checks on request what production would refuse", async () => {
+  test("PW-1 checks on request what production would refuse", async () => {
     using shell = new Shell();
     const { code, stderr } = await shell.run("config check --production");
     expect(code).toBe(5);

@@ -160,6 +160,14 @@ describe("whatever changes something records it", () => {
       "session.client_changed",
       async (at) => codeOf(authenticate(at, (await tokensIn()).given.accessToken, safari)),
     ],
+    "another network": [
+      "session.network_changed",
+      async (at) => {
+        const { given } = await tokensIn();
+        core.clock.advance(minute);
+        await authenticate(at, given.accessToken, { ...firefox, ip: "203.0.113.9" });
+      },
+    ],
     "a late retry": [
       "refresh.late_retry",
       async (at) => {

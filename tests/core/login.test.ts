@@ -75,6 +75,17 @@ describe("PW-4 a sign-in that fails", () => {
     },
   );
 
+  test("for want of a turn to hash asks nothing of the database, whoever is meant (PW-5)", async () => {
+    core = await openTestCore({ HASH_CONCURRENCY: "1", HASH_QUEUE: "0", RATE_LIMITS: "on" });
+    await registerAda(core);
+    const busy = core.hashing.hash(goodPassword);
+    const { core: watchedCore, calls } = counted(core);
+    for (const name of [email, "nobody@example.com"])
+      expect(await codeOf(signIn(name, "x", watchedCore))).toBe("overloaded");
+    await busy;
+    expect(calls).toEqual([]);
+  });
+
   test("never repeats what was typed, not even an address that nobody has", async () => {
     core = await openTestCore();
     await codeOf(signIn("my secret password typed into the wrong field", "x"));

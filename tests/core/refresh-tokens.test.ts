@@ -213,7 +213,7 @@ describe("TK-2 a forged token", () => {
   });
 });
 
-describe("the three clocks", () => {
+describe("SE-3 the three clocks", () => {
   test("a session that rests longer than REFRESH_TOKEN_TTL is over", async () => {
     const first = await signIn();
     core.clock.advance(7 * day);
@@ -283,7 +283,7 @@ describe("SE-3 signing out everywhere", () => {
   });
 });
 
-describe("SESSION_BINDING", () => {
+describe("SE-3 SESSION_BINDING", () => {
   test("an update of the browser signs nobody out", async () => {
     const first = await signIn();
     expect(await codeOf(refresh(first.refreshToken, updatedFirefox))).toBeUndefined();

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { anonymous } from "../../src/core/actors.ts";
+import { anonymous, type Client } from "../../src/core/actors.ts";
 import { login, signOut } from "../../src/core/login.ts";
 import {
   authenticate,
@@ -220,7 +220,7 @@ describe("SE-4 and SE-5 ending sessions", () => {
   });
 });
 
-describe("SESSION_BINDING for session tokens", () => {
+describe("SE-3 SESSION_BINDING for session tokens", () => {
   test.each([
     ["ua-family", "session_hijack_suspected", "unauthenticated"],
     ["ua-strict", "session_hijack_suspected", "unauthenticated"],
@@ -240,5 +240,41 @@ describe("SESSION_BINDING for session tokens", () => {
     expect(codes).toContain("session_hijack_suspected");
     const events = await core.store.auditEvents.page({}, 100);
     expect(events.filter((event) => event.action === "session.revoked")).toHaveLength(1);
+  });
+});
+
+describe("a change of network", () => {
+  const from = (ip: string): Client => ({ ...firefox, ip });
+  const changes = async () =>
+    (await core.store.auditEvents.page({ action: "session.network_changed" }, 100)).map(({ ip, sessionId }) => ({
+      ip,
+      sessionId,
+    }));
+
+  test("ends no session, and is recorded once where 20 requests bring it, as often as a use is written", async () => {
+    const token = await start();
+    const { session } = await authenticate(core, token, firefox);
+    await use(token, from("203.0.113.9"));
+    expect(await changes()).toEqual([]);
+    core.clock.advance(minute);
+    const other = await core.again();
+    const at = (turn: number) => (turn % 2 === 0 ? core : other);
+    await Promise.all(Array.from({ length: 20 }, (_, turn) => authenticate(at(turn), token, from("203.0.113.9"))));
+    await other.close();
+    expect(await changes()).toEqual([{ ip: "203.0.113.9", sessionId: session.id }]);
+    core.clock.advance(minute);
+    await use(token, from("203.0.113.9"));
+    expect(await changes()).toHaveLength(1);
+    expect((await core.store.sessions.byId(session.id))?.ip).toBe("203.0.113.9");
+  });
+
+  test("is none within the /64 that one customer has", async () => {
+    const token = await start();
+    const hops = ["2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1"];
+    for (const ip of hops) {
+      core.clock.advance(minute);
+      await use(token, from(ip));
+    }
+    expect(new Set((await changes()).map(({ ip }) => ip))).toEqual(new Set([hops[0]!, hops[2]!]));
   });
 });

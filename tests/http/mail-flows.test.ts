@@ -294,7 +294,7 @@ describe("BR-4 a link", () => {
   });
 });
 
-test("GET and HEAD of where a token is sent are refused and use none", async () => {
+test("BR-1 GET and HEAD of where a token is sent are refused and use none", async () => {
   const { email } = await signUp(server);
   const { token } = await mailOf(server, email);
   for (const method of ["GET", "HEAD"]) {

@@ -41,7 +41,7 @@ describe.each(paths)("GET %s", (path) => {
     }
   });
 
-  test("is titled with the name of the app, which is no markup", async () => {
+  test("BR-5 is titled with the name of the app, which is no markup", async () => {
     const { text } = await page(path);
     expect(text).toContain(" – Ada&#39;s &#60;b&#62;&#34;Shop&#34;&#60;/b&#62; &#38; Co</title>");
     expect(text).not.toContain("<b>");
@@ -66,7 +66,7 @@ describe.each(paths)("GET %s", (path) => {
       expect(await sendRaw(server.url, bare(`GET ${other}`)), other).toStartWith("HTTP/1.1 404 ");
   });
 
-  test("changes nothing when it is fetched, by a person or by whatever follows links", async () => {
+  test("TK-4 changes nothing when it is fetched, by a person or by whatever follows links", async () => {
     const { email } = await signUp(server);
     const { token } = await mailOf(server, email);
     const state = async () => {

@@ -68,7 +68,7 @@ describe("GET /.well-known/jwks.json", () => {
   });
 });
 
-describe("GET /.well-known/change-password", () => {
+describe("BR-4 GET /.well-known/change-password", () => {
   test("leads to the page of the settings, whatever host the request names", async () => {
     const { status, headers } = await server.get("/.well-known/change-password", {
       headers: { "x-forwarded-host": "evil.example" },

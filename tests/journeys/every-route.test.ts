@@ -194,7 +194,7 @@ describe("every answer", () => {
     }
   });
 
-  test("that carries a credential is kept by no cache", async () => {
+  test("TK-5 that carries a credential is kept by no cache", async () => {
     const { refresh_token } = await newTokens(server);
     const answer = await server.post("/api/v1/auth/refresh", { refresh_token });
     expect([answer.status, answer.headers.get("cache-control")]).toEqual([200, "no-store"]);

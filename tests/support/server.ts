@@ -17,6 +17,8 @@ export type LogLine = Readonly<Record<string, unknown>> & { readonly event?: str
 export type TestServer = HttpClient & {
   readonly url: string;
   readonly directory: string;
+  /** Its process. */
+  readonly pid: number;
   /** What every process that works on the same data is given. */
   readonly env: Environment;
   /** Every line that any of its processes has logged. */
@@ -68,6 +70,9 @@ export async function startServer(changed: Environment = {}): Promise<TestServer
       return url;
     },
     directory,
+    get pid() {
+      return child?.pid ?? 0;
+    },
     env,
     log,
     errors: () => errors.join("").replace(printedMails, ""),

@@ -94,7 +94,10 @@ async function attempt(core: Core, mailer: Mailer, mail: Mail): Promise<"sent" |
   const letter = await letterOf(core, mail, settled);
   // A process that stood still for long has lost it: whoever has it now may be sending it.
   if (core.clock.now().getTime() + sendLimit > mail.dueAt.getTime()) return "left";
-  return (await mailer.send(letter)) ?? "sent";
+  const began = core.meter.now();
+  const trouble = await mailer.send(letter);
+  core.meter.mail(began, trouble !== undefined);
+  return trouble ?? "sent";
 }
 
 const refusal = (code: string): MailTrouble => ({ scope: "mail", permanent: true, code });

@@ -72,7 +72,7 @@ async function goRound(core: Core, interrupted: AbortSignal): Promise<{ wait: nu
   try {
     const wait = await untilDue(core);
     if (wait > 0) return { wait: Math.min(wait, lookEvery) };
-    const { trouble } = await deliverMail(core, serverJob, { interrupted });
+    const { trouble } = await core.meter.job("mail-delivery", () => deliverMail(core, serverJob, { interrupted }));
     return trouble ? { wait: 0, trouble } : { wait: 0 };
   } catch (error) {
     // A database that is away has told everybody already.
