@@ -2,7 +2,7 @@ import type { Actor } from "../src/core/actors.ts";
 import type { Core } from "../src/core/core.ts";
 import { DomainError, fail } from "../src/core/errors.ts";
 import { countIssued, inspectToken } from "../src/core/inspection.ts";
-import { type Purged, type PurgeOptions, previewPurge, purge, purgeKinds } from "../src/core/upkeep.ts";
+import { type Purged, type PurgeOptions, previewPurge, purge, purgeKinds } from "../src/core/purging.ts";
 import { inspectionView, issuedView } from "../src/core/views.ts";
 import { command, group } from "./command.ts";
 import { choice, duration, number } from "./options.ts";

@@ -1,6 +1,7 @@
 import { and, asc, count, desc, eq, getTableColumns, gt, inArray, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
 import { prepared } from "./dialects/prepared.ts";
+import { expiryReaders, expiryWriters } from "./expiry.ts";
 import type { Account, Session, Tables, User } from "./tables.ts";
 
 export type NewSession = Tables["sessions"]["$inferInsert"];
@@ -15,6 +16,8 @@ export type SessionFilter = {
   /** Only sessions that are alive at this time. */
   readonly aliveAt?: Date;
 };
+
+const expiring = (table: Tables["sessions"]) => ({ table, key: table.id, end: table.idleExpiresAt });
 
 export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) => {
   const { passwordHash: _, ...account } = getTableColumns(users);
@@ -167,18 +170,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
         .where(and(matching(filter), after === undefined ? undefined : gt(sessions.id, after)))
         .orderBy(asc(sessions.id))
         .limit(limit),
-    /** Sessions that ended before `before`, and the oldest of those ends. */
-    expired: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
-      const ended = lte(sessions.idleExpiresAt, before);
-      const [row] = await db.select({ number: count() }).from(sessions).where(ended);
-      const [oldest] = await db
-        .select({ at: sessions.idleExpiresAt })
-        .from(sessions)
-        .where(ended)
-        .orderBy(asc(sessions.idleExpiresAt))
-        .limit(1);
-      return { number: row?.number ?? 0, oldest: oldest?.at ?? null };
-    },
+    ...expiryReaders(db, expiring(sessions)),
   };
 };
 
@@ -227,17 +219,7 @@ export const sessionWriters = (db: Db, { sessions }: Tables) => {
     adoptEpoch: async (id: string, epoch: number): Promise<void> => {
       await db.update(sessions).set({ epoch }).where(eq(sessions.id, id));
     },
-    /** Deletes at most `limit` sessions that ended before `before`, with their refresh families. Answers how many. */
-    purge: async (before: Date, limit: number): Promise<number> => {
-      const doomed = db
-        .select({ id: sessions.id })
-        .from(sessions)
-        .where(lte(sessions.idleExpiresAt, before))
-        .orderBy(asc(sessions.idleExpiresAt))
-        .limit(limit);
-      // Said again outside: on Postgres one that was used a moment ago is looked at anew by this condition alone.
-      const ended = and(inArray(sessions.id, doomed), lte(sessions.idleExpiresAt, before));
-      return (await db.delete(sessions).where(ended).returning({ id: sessions.id })).length;
-    },
+    /** Their refresh families go with them. */
+    ...expiryWriters(db, expiring(sessions)),
   };
 };

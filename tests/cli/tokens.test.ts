@@ -37,6 +37,8 @@ describe.concurrent("token purge", () => {
       { kind: "challenges", removed: 0 },
       { kind: "mails", removed: 0 },
       { kind: "users", removed: 0 },
+      { kind: "bans", removed: 0 },
+      { kind: "audit", removed: 0 },
     ]);
     expect((await shell.run("token purge --verbose --kind sessions")).stdout).toBe("sessions\t0\n");
   });

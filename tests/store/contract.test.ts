@@ -195,11 +195,14 @@ describe(dialect, () => {
         ["s4", 9],
       ] as const)
         await addSession(id, { idleExpiresAt: at(end) });
-      expect(await store.sessions.expired(at(3))).toEqual({ number: 3, oldest: at(1) });
-      expect(await store.write((tx) => tx.sessions.purge(at(3), 2))).toBe(2);
+      const left = async () => [await store.sessions.countExpired(at(3)), await store.sessions.oldestExpired(at(3))];
+      expect(await left()).toEqual([3, at(1)]);
+      const purge = (from?: Date) => store.write((tx) => tx.sessions.purge(at(3), 2, from));
+      expect(await purge()).toEqual({ removed: 2, reached: at(2) });
       expect(await store.sessions.byId("s1")).toBeDefined();
-      expect(await store.write((tx) => tx.sessions.purge(at(3), 2))).toBe(1);
-      expect(await store.sessions.expired(at(3))).toEqual({ number: 0, oldest: null });
+      expect(await purge(at(2))).toEqual({ removed: 1, reached: at(3) });
+      expect(await purge(at(3))).toEqual({ removed: 0, reached: at(3) });
+      expect(await left()).toEqual([0, undefined]);
       expect(await store.sessions.byId("s4")).toBeDefined();
     });
   });
