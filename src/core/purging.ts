@@ -196,36 +196,65 @@ async function purgeInBatches(
   removed: Record<PurgeKind, number>,
 ): Promise<boolean> {
   const { oldest, remove }: InBatches = inBatches[kind];
+  const pace = paceOf(core, options);
   for (let from: Date | undefined; ; ) {
-    const limit = Math.min(options.batchSize, options.maxRows - removed[kind]);
+    const limit = Math.min(pace.batch(), options.maxRows - removed[kind]);
     // Whether there is one more, and not how many there are: that would take the longer the more is left.
     if (limit <= 0 || isOver(core, startedAt, options)) return (await oldest(core, before)) === undefined;
-    const did = await core.store.write((tx) => remove(core, tx, by, before, limit, from));
+    const did = await pace.timed(() => core.store.write((tx) => remove(core, tx, by, before, limit, from)));
     from = did.reached;
     removed[kind] += did.removed;
     if (did.removed > 0) options.onBatch?.(did.removed);
     if (did.done) return true;
-    await rest(core, options.pause, options.interrupted);
-    await giveBack(core);
+    await rest(core, pace.pause(), options.interrupted);
+    await giveBack(core, pagesAtOnce);
   }
 }
+
+/** How long one transaction may keep others who write waiting, in milliseconds. */
+const longestBatch = 25;
+
+/**
+ * Batches as large as they may be, but smaller where they take long: on a slow disk, or a busy machine. And a pause as
+ * long as the batch took, at least: half of the time belongs to live traffic.
+ */
+function paceOf({ clock }: Core, { batchSize, pause }: Budget) {
+  let size = batchSize;
+  let took = 0;
+  return {
+    batch: (): number => size,
+    pause: (): number => Math.max(pause, took),
+    timed: async <T>(work: () => Promise<T>): Promise<T> => {
+      const since = clock.now().getTime();
+      const answer = await work();
+      took = Math.max(0, clock.now().getTime() - since);
+      const fits = took > longestBatch ? Math.floor(size / 2) : Math.ceil(size * 1.25);
+      size = Math.min(batchSize, Math.max(smallestBatch, fits));
+      return answer;
+    },
+  };
+}
+
+/** Fewer rows in one transaction would not end it much sooner. */
+const smallestBatch = 50;
 
 /** Free pages that stay in the file for what comes next: 4 MB of them. */
 const kept = 1_000;
 /** Pages that one transaction gives back: each is a page that may have to be moved. */
 const pagesAtOnce = 200;
 
-/** Answers whether there is more to give back. */
-async function giveBack(core: Core): Promise<boolean> {
+/** Gives back what there is, where it is at least so many pages. Answers whether there is more. */
+async function giveBack(core: Core, least: number): Promise<boolean> {
   const slack = await core.store.slack();
-  if (!slack?.returnable || slack.free <= kept) return false;
-  await core.store.giveBack(Math.min(pagesAtOnce, slack.free - kept));
-  return slack.free - kept > pagesAtOnce;
+  const spare = slack?.returnable ? slack.free - kept : 0;
+  if (spare < least) return false;
+  await core.store.giveBack(Math.min(pagesAtOnce, spare));
+  return spare > pagesAtOnce;
 }
 
 /** The batches have given back what they could; here goes what is left of it, and the log of it all. */
 async function giveBackSpace(core: Core, startedAt: number, options: PurgeOptions): Promise<void> {
-  while (!isOver(core, startedAt, options) && (await giveBack(core))) {
+  while (!isOver(core, startedAt, options) && (await giveBack(core, 1))) {
     await rest(core, options.pause, options.interrupted);
   }
   await core.store.flatten();
