@@ -169,6 +169,7 @@ export async function openCore(opening: Opening): Promise<Core> {
         meter,
       ),
       keyCache: {},
+      kept: { distrustBefore: Number.NEGATIVE_INFINITY },
       profileForm,
       limiter: aids.limiter,
       bans: createBanList(store.bans, { clock, log }),

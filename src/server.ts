@@ -7,8 +7,9 @@ import { systemRandom } from "./adapters/system.ts";
 import type { Supervisor } from "./adapters/workers.ts";
 import { loadConfig } from "./config.ts";
 import { DomainError } from "./core/errors.ts";
-import { healthOf, leave } from "./core/health.ts";
+import { healthOf } from "./core/health.ts";
 import { ringing, startPostman } from "./core/mail/postman.ts";
+import { leave, type Presence, startHeartbeat } from "./core/servers.ts";
 import { createApp } from "./http/app.ts";
 import { createDrain } from "./http/draining.ts";
 import { metricsApp } from "./http/metrics.ts";
@@ -56,9 +57,9 @@ export async function startServer(starting: Starting): Promise<Serving> {
   try {
     const reusePort = starting.worker !== undefined;
     const startedAt = core.clock.now();
-    const server = { id: core.random.id(startedAt), host: hostname(), version, startedAt };
+    const presence: Presence = { id: core.random.id(startedAt), host: hostname(), version, startedAt };
     const drain = createDrain(core.clock);
-    const health = healthOf(core, server);
+    const health = healthOf(core, presence);
     await health();
     // Made before anybody can measure it: the first unknown user costs no more than the next one (rule PW-4).
     core.hashing.dummyHash().catch((error: unknown) => log.error("dummy_hash_failed", {}, error));
@@ -74,6 +75,7 @@ export async function startServer(starting: Starting): Promise<Serving> {
     const url = `http://${settings.HOST.includes(":") ? `[${settings.HOST}]` : settings.HOST}:${app.server?.port}`;
     log.info("listening", { url, version, workers: settings.WORKERS });
     if (!postman) log.warn("mail_not_configured");
+    const heartbeat = startHeartbeat(core, presence);
     return {
       url,
       stop: async () => {
@@ -82,13 +84,14 @@ export async function startServer(starting: Starting): Promise<Serving> {
         const cutOff = core.clock.after(settings.SHUTDOWN_TIMEOUT, () => void app.stop(true));
         await drain.begin(settings.SHUTDOWN_TIMEOUT / 2);
         await app.stop();
+        heartbeat.stop();
         cutOff();
         // All at once: with a database that does not answer, each of them takes as long as it may.
         await Promise.all([
           postman?.stop(),
           monitors?.stop(true),
           Promise.race([
-            leave(core, server.id).catch((error: unknown) => log.error("leaving_failed", {}, error)),
+            leave(core, presence.id).catch((error: unknown) => log.error("leaving_failed", {}, error)),
             new Promise<void>((resolve) => core.clock.after(farewell, resolve)),
           ]),
         ]);

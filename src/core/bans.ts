@@ -11,6 +11,8 @@ import { groupsOf, plainAddress } from "./limits.ts";
 export type BanList = {
   /** Whether requests from this address are refused. A promise only where the list has to be read anew. */
   has(ip: string): boolean | Promise<boolean>;
+  /** Reads the list anew, now. */
+  read(): Promise<void>;
 };
 
 /** How old the list of a running server may be, in milliseconds. */
@@ -46,6 +48,7 @@ export function createBanList(
       reading ??= read();
       return reading.then(() => check(ip));
     },
+    read,
   };
 }
 

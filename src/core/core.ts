@@ -109,6 +109,8 @@ export type Core = {
   readonly keyring: Keyring;
   readonly hashing: Hashing;
   readonly keyCache: KeyCache;
+  /** What was read of sessions before this time and kept counts for nothing any more, in milliseconds. */
+  readonly kept: { distrustBefore: number };
   /** None where there is no PROFILE_SCHEMA. */
   readonly profileForm: ProfileForm | undefined;
   /** None where nothing is limited. */

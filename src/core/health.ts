@@ -1,6 +1,6 @@
-import type { Server } from "../store/servers.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
+import { beat, type Presence } from "./servers.ts";
 import { currentKeys } from "./signing-keys.ts";
 
 /** Times are in milliseconds. */
@@ -26,13 +26,13 @@ type Part = {
 /** What is wrong may be mended at any moment. */
 const badFor = 1_000;
 
-function partsOf(core: Core, server: Omit<Server, "seenAt">): Part[] {
-  const { store, pingRedis } = core;
+function partsOf(core: Core, presence: Presence): Part[] {
+  const { pingRedis } = core;
   return [
     {
       name: "database",
       goodFor: 1_000,
-      prove: () => store.write((tx) => tx.servers.beat({ ...server, seenAt: core.clock.now() })),
+      prove: () => beat(core, presence),
     },
     // Asked on a connection of its own; and whoever migrates does not do so every second.
     { name: "schema", goodFor: 30_000, prove: () => requireSchema(core) },
@@ -48,9 +48,9 @@ async function requireSchema({ store }: Core): Promise<void> {
 }
 
 /** Whether this server can do its work: proven by a write, its tables, and a key to sign with. */
-export function healthOf(core: Core, server: Omit<Server, "seenAt">): () => Promise<Health> {
+export function healthOf(core: Core, presence: Presence): () => Promise<Health> {
   const now = () => core.clock.now().getTime();
-  const parts = partsOf(core, server).map((part) => ({ part, check: remembered(core, part) }));
+  const parts = partsOf(core, presence).map((part) => ({ part, check: remembered(core, part) }));
   return async () => {
     const results = await Promise.all(parts.map(async ({ part, check }) => ({ part, result: await check() })));
     return {
@@ -93,9 +93,4 @@ async function examine(core: Core, { name, prove }: Part, at: number): Promise<R
     core.log.error("health_check_failed", { check: name }, error);
     return result(false);
   }
-}
-
-/** Says that this server has ended. */
-export async function leave(core: Core, serverId: string): Promise<void> {
-  await core.store.write((tx) => tx.servers.remove(serverId));
 }

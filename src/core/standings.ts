@@ -29,6 +29,9 @@ export const isAlive = (session: Session, user: Account, now: Date): boolean =>
 /** The form of what is kept. To be moved on where a standing gets other members, so that no server reads another one's. */
 const form = 1;
 
+/** By how much the clocks of two servers on one database may differ, in milliseconds. */
+const clockTolerance = 2_000;
+
 type Kept = Standing & { readonly readAt: Date };
 
 /** The standing of a session; `undefined` where there is no such session. */
@@ -56,6 +59,8 @@ function read(core: Core, sessionId: string, text: string | undefined, now: Date
   const json = text && open(core.keyring, "session-cache", text, `${form}|${sessionId}`);
   if (!json) return undefined;
   const { readAt, ...standing } = JSON.parse(json, revived) as Kept;
+  // Whoever read it may have a clock that is ahead of ours.
+  if (readAt.getTime() - clockTolerance < core.kept.distrustBefore) return undefined;
   return Math.abs(now.getTime() - readAt.getTime()) <= core.settings.SESSION_CACHE_TTL ? standing : undefined;
 }
 

@@ -319,6 +319,13 @@ export function defineTables(k: Kit) {
     version: k.text("version").notNull(),
     startedAt: k.instant("started_at").notNull(),
     seenAt: k.instant("seen_at").notNull(),
+    /** The ids of the signing keys that it serves, between spaces. */
+    keys: k.text("keys"),
+    /** The versions of the server secrets that it accepts, between spaces; the first one writes. */
+    secrets: k.text("secrets"),
+    /** The last call of an operator to read everything anew, and the last one that it has answered. */
+    called: k.text("called"),
+    heard: k.text("heard"),
   });
 
   return {
