@@ -88,5 +88,18 @@ async function fillPostgres(url: string): Promise<void> {
   await client.end();
 }
 
-void purgeFlags; void only; void rate; void quietFor; void bun; void root; void freePort; void readFileSync; void statSync; void rmSync; void startPostgres; void scratch;
-await (process.env["DATABASE_URL"] ? fillPostgres(process.env["DATABASE_URL"]) : fillSqlite(join(process.env["DATA_DIR"]!, "auth.db")));
+void purgeFlags;
+void only;
+void rate;
+void quietFor;
+void bun;
+void root;
+void freePort;
+void readFileSync;
+void statSync;
+void rmSync;
+void startPostgres;
+void scratch;
+await (process.env["DATABASE_URL"]
+  ? fillPostgres(process.env["DATABASE_URL"])
+  : fillSqlite(join(process.env["DATA_DIR"]!, "auth.db")));

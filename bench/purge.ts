@@ -135,7 +135,8 @@ async function signIn(url: string): Promise<string[]> {
   const who = { email: "ada@example.com", password: "correct horse battery staple" };
   await post("register", who);
   const given = [];
-  for (let n = 0; n < 32; n++) given.push(await post("login", { ...who, identifier: who.email, credential: "session" }));
+  for (let n = 0; n < 32; n++)
+    given.push(await post("login", { ...who, identifier: who.email, credential: "session" }));
   return given.map(({ session_token }) => session_token);
 }
 
@@ -148,7 +149,12 @@ const peakOf = (pid: number): number => {
   }
 };
 
-async function measure(name: string, more: Record<string, string>, fill: () => Promise<void>, size: () => Promise<number>) {
+async function measure(
+  name: string,
+  more: Record<string, string>,
+  fill: () => Promise<void>,
+  size: () => Promise<number>,
+) {
   const port = await freePort();
   const env = {
     PATH: process.env["PATH"] ?? "",
@@ -162,7 +168,11 @@ async function measure(name: string, more: Record<string, string>, fill: () => P
   Bun.spawnSync([...bun, "cli/authctl.ts", "migrate", "up"], { cwd: root, env });
   await fill();
   const before = await size();
-  const server = Bun.spawn([...bun, "src/server.ts"], { cwd: root, env: { ...env, PORT: String(port) }, stdout: "ignore" });
+  const server = Bun.spawn([...bun, "src/server.ts"], {
+    cwd: root,
+    env: { ...env, PORT: String(port) },
+    stdout: "ignore",
+  });
   const url = `http://127.0.0.1:${port}`;
   while (!(await fetch(`${url}/livez`).catch(() => undefined))) await Bun.sleep(20);
   const tokens = await signIn(url);
@@ -206,7 +216,12 @@ if (only !== "postgres") {
   const DATA_DIR = join(scratch, "sqlite");
   const file = join(DATA_DIR, "auth.db");
   const sizeOf = (end: string) => statSync(file + end, { throwIfNoEntry: false })?.size ?? 0;
-  await measure("SQLite", { DATA_DIR }, () => fillSqlite(file), () => Promise.resolve(sizeOf("") + sizeOf("-wal")));
+  await measure(
+    "SQLite",
+    { DATA_DIR },
+    () => fillSqlite(file),
+    () => Promise.resolve(sizeOf("") + sizeOf("-wal")),
+  );
 }
 if (only !== "sqlite") {
   const postgres = await startPostgres();

@@ -1,10 +1,11 @@
-import { DomainError, fail } from "../src/core/errors.ts";
+import { fail } from "../src/core/errors.ts";
 import { mailKinds } from "../src/core/mail/letters.ts";
 import { previewMail, testMail } from "../src/core/mail/mail-trials.ts";
 import { flushMail, leftOf } from "../src/core/mail/postman.ts";
 import { command, group } from "./command.ts";
 import { queue } from "./mail-queue.ts";
 import { choice, duration, positional, text, toggle } from "./options.ts";
+import { unlessLocked } from "./unless-locked.ts";
 
 const flush = command({
   description: "Send what is due, as a running server does by itself. For cron: silent unless there is trouble.",
@@ -20,14 +21,10 @@ const flush = command({
   async run({ maxTime, lock }, desk) {
     await desk.withCore(async (core, by) => {
       const progress = desk.progress(undefined, "sending mails");
-      const flushed = await flushMail(core, by, {
-        maxTime,
-        interrupted: desk.interrupted,
-        onBatch: (mails) => progress.advance(mails),
-      }).catch((error: unknown) => {
-        if (lock === "skip" && error instanceof DomainError && error.code === "lock_held") return undefined;
-        throw error;
-      });
+      const onBatch = (mails: number) => progress.advance(mails);
+      const flushed = await unlessLocked(lock, () =>
+        flushMail(core, by, { maxTime, interrupted: desk.interrupted, onBatch }),
+      );
       progress.end();
       if (!flushed) return desk.detail("Another run is on its way. Nothing to do.");
       const { trouble, finished, ...counts } = flushed;

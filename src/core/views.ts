@@ -8,6 +8,7 @@ import type { Page } from "./cursors.ts";
 import type { Check } from "./health.ts";
 import type { Imported } from "./importing.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
+import type { JobStatus } from "./jobs.ts";
 import type { Count } from "./limit-counts.ts";
 import type { Insight } from "./mail/mail-queue.ts";
 import { sqlName } from "./moving.ts";
@@ -226,6 +227,19 @@ export const issuedView = (issued: Awaited<ReturnType<typeof countIssued>>) => (
   refresh_families: issued.refreshFamilies,
   signing_keys: issued.keys,
   database_bytes: issued.databaseSize,
+});
+
+/** `failed_at` only where it has not succeeded since. */
+export const jobView = ({ name, does, every, success, failure, dueAt }: JobStatus, now: Date) => ({
+  name,
+  does,
+  every_seconds: every / 1000,
+  last_success: success ? success.succeededAt.toISOString() : null,
+  did: success?.summary ?? null,
+  due_at: dueAt ? dueAt.toISOString() : null,
+  overdue: !dueAt || dueAt <= now,
+  failed_at: failure ? failure.failedAt.toISOString() : null,
+  problem: failure?.problem ?? null,
 });
 
 export const migrationView = (migration: Migration) => ({
