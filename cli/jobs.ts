@@ -148,7 +148,7 @@ const chosen = (words: readonly string[]): JobName[] =>
 
 function setupOf({ program, directory }: { program: string; directory: string | undefined }, desk: Desk): Setup {
   const { cwd, env, envFile } = desk.place;
-  const searchPath = env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin";
+  const searchPath = [...new Set((env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(":"))].join(":");
   for (const [flag, word] of Object.entries({ program, directory, PATH: searchPath })) {
     if (word !== undefined && /[\n\r\0]/.test(word)) fail("usage", { detail: `${flag} holds a line break.` });
   }

@@ -140,7 +140,8 @@ function cronJob(
   name: JobName,
   { image, secret, namespace }: { image: string; secret: string; namespace: string | undefined },
 ): object {
-  const labels = { "app.kubernetes.io/name": "authctl", "app.kubernetes.io/component": name };
+  // Anew each time: of one object that stands twice YAML makes an alias.
+  const labels = () => ({ "app.kubernetes.io/name": "authctl", "app.kubernetes.io/component": name });
   const container = {
     name: "authctl",
     image,
@@ -162,7 +163,7 @@ function cronJob(
     metadata: {
       name: `authctl-${name}`,
       ...(namespace !== undefined && { namespace }),
-      labels,
+      labels: labels(),
       annotations: { description: `${jobs[name].does}, every ${formatDuration(jobs[name].every)}` },
     },
     spec: {
@@ -176,7 +177,7 @@ function cronJob(
           backoffLimit: 0,
           activeDeadlineSeconds: 900,
           template: {
-            metadata: { labels },
+            metadata: { labels: labels() },
             spec: {
               restartPolicy: "Never",
               automountServiceAccountToken: false,

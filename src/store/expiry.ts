@@ -1,7 +1,8 @@
 /** What every table with an end has in common: how much of it is past that end, and its removal in batches. */
-import { and, asc, count, gt, gte, inArray, lte, type SQL } from "drizzle-orm";
+import { and, asc, gte, inArray, lte, type SQL } from "drizzle-orm";
 import type { SQLiteColumn, SQLiteTable } from "drizzle-orm/sqlite-core";
 import type { Db } from "./dialects/dialect.ts";
+import { strides } from "./strides.ts";
 
 /** Where it stands when something ends; an index has to begin with `end`. */
 export type Expiring = {
@@ -15,35 +16,28 @@ export type Expiring = {
 /** How many rows went, and the latest end among them: where the next batch may begin to look. */
 export type Batch = { readonly removed: number; readonly reached: Date | undefined };
 
-/** Rows that one statement counts: so that none of them takes longer, however many there are. */
-const stride = 100_000;
-
-const endedBy = ({ end, among }: Expiring, before: Date, after?: Date): SQL | undefined =>
-  and(among, lte(end, before), after && gt(end, after));
+const endedBy = ({ end, among }: Expiring, before: Date): SQL | undefined => and(among, lte(end, before));
 
 export const expiryReaders = (db: Db, expiring: Expiring) => {
   const { table, end } = expiring;
-  const endOf = async (place: number, before: Date, after?: Date): Promise<Date | undefined> => {
-    const ended = endedBy(expiring, before, after);
-    const [row] = await db.select({ at: end }).from(table).where(ended).orderBy(asc(end)).limit(1).offset(place);
-    return row?.at as Date | undefined;
-  };
   return {
     /** When the first of those ended that had by `before`. As quick where there are many. */
-    oldestExpired: async (before: Date): Promise<Date | undefined> => await endOf(0, before),
+    oldestExpired: async (before: Date): Promise<Date | undefined> => {
+      const [row] = await db
+        .select({ at: end })
+        .from(table)
+        .where(endedBy(expiring, before))
+        .orderBy(asc(end))
+        .limit(1);
+      return row?.at as Date | undefined;
+    },
     /** How many had ended by `before`. Walks along all of them. */
     countExpired: async (before: Date): Promise<number> => {
       let counted = 0;
-      for (let after: Date | undefined; ; ) {
-        const until = (await endOf(stride - 1, before, after)) ?? before;
-        const [row] = await db
-          .select({ number: count() })
-          .from(table)
-          .where(endedBy(expiring, until, after));
-        counted += row?.number ?? 0;
-        if (until.getTime() === before.getTime()) return counted;
-        after = until;
+      for await (const some of strides(db, table, end, endedBy(expiring, before))) {
+        counted += await db.$count(table, some);
       }
+      return counted;
     },
   };
 };

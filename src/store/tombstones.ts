@@ -30,6 +30,8 @@ export const tombstoneReaders = (db: Db, { tombstones }: Tables) => {
         .orderBy(asc(tombstones.deletedAt), asc(tombstones.id))
         .limit(limit);
     },
+    /** How many were deleted after `since`. */
+    countSince: async (since: Date): Promise<number> => await db.$count(tombstones, gt(tombstones.deletedAt, since)),
     /** Who was deleted before then, the longest ago first. */
     oldest: async (before: Date): Promise<Tombstone | undefined> => {
       const [tombstone] = await db
