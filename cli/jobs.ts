@@ -75,7 +75,7 @@ const printCron = command({
   description: "Print the lines of a crontab that do the upkeep.",
   effect: "read",
   args: { names: which, ...place },
-  examples: ["authctl job print-cron", "authctl job print-cron | crontab -u authctl -"],
+  examples: ["authctl job print-cron", "authctl job print-cron purge key-rotation >> crontab"],
   async run({ names, ...where }, desk) {
     await desk.print(crontab(chosen(names), setupOf(where, desk)));
   },

@@ -54,7 +54,7 @@ function placeOf(from: string | undefined): Place {
   const written = from.trim();
   const address = plainAddress(written);
   const family = isIP(address);
-  if (family !== 0 && !address.includes("%")) {
+  if (family !== 0 && !written.includes("%")) {
     // As servers write it down that listen for both families.
     const spellings = family === 4 ? [address, `::ffff:${address}`] : [canonicalIPv6(address)];
     return { ips: [...new Set([written, ...spellings])], isExact: true, holds: () => true };
