@@ -212,7 +212,7 @@ async function purgeInBatches(
 }
 
 /** How long one transaction may keep others who write waiting, in milliseconds. */
-const longestBatch = 25;
+const longestBatch = 15;
 
 /**
  * Batches as large as they may be, but smaller where they take long: on a slow disk, or a busy machine. And a pause as

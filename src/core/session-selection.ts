@@ -59,7 +59,8 @@ function placeOf(from: string | undefined): Place {
     const spellings = family === 4 ? [address, `::ffff:${address}`] : [canonicalIPv6(address)];
     return { ips: [...new Set([written, ...spellings])], isExact: true, holds: () => true };
   }
-  const network = parseNetwork(written);
+  // A zone is of one machine: no session comes from there.
+  const network = written.includes("%") ? undefined : parseNetwork(written);
   if (!network) {
     return fail("validation_failed", {
       errors: [{ path: "ip", message: "must be an address or a network, such as 192.0.2.7 or 2001:db8::/48" }],
