@@ -36,6 +36,12 @@ const purgeCommand = command({
       if (!purged) return desk.detail("Another run is on its way. Nothing to do.");
       const removed = kinds.map((one) => ({ kind: one, removed: purged.removed[one] }));
       if (desk.json || desk.verbose) await desk.print(removed);
+      const slack = await core.store.slack();
+      if (slack && !slack.returnable && slack.free > 0) {
+        desk.detail(
+          "The file keeps its size, as it was made without auto_vacuum. To change that, stop the servers and run: sqlite3 FILE 'PRAGMA auto_vacuum = INCREMENTAL; VACUUM'",
+        );
+      }
       if (!purged.finished) fail("partly_done", { detail: "There is more to remove. Run it again to go on." });
     });
   },
