@@ -195,13 +195,13 @@ async function purgeInBatches(
   options: PurgeOptions,
   removed: Record<PurgeKind, number>,
 ): Promise<boolean> {
-  const { oldest, remove }: InBatches = inBatches[kind];
+  const rows: InBatches = inBatches[kind];
   const pace = paceOf(core, options);
   for (let from: Date | undefined; ; ) {
     const limit = Math.min(pace.batch(), options.maxRows - removed[kind]);
     // Whether there is one more, and not how many there are: that would take the longer the more is left.
-    if (limit <= 0 || isOver(core, startedAt, options)) return (await oldest(core, before)) === undefined;
-    const did = await pace.timed(() => core.store.write((tx) => remove(core, tx, by, before, limit, from)));
+    if (limit <= 0 || isOver(core, startedAt, options)) return (await rows.oldest(core, before)) === undefined;
+    const did = await pace.timed(() => core.store.write((tx) => rows.remove(core, tx, by, before, limit, from)));
     from = did.reached;
     removed[kind] += did.removed;
     if (did.removed > 0) options.onBatch?.(did.removed);

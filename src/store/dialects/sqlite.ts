@@ -137,7 +137,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
   };
 
   const numberOf = (pragma: string): number =>
-    Number(Object.values(reader.query<Record<string, number>, []>(`PRAGMA ${pragma}`).get() ?? {})[0] ?? 0);
+    Object.values(reader.query<Record<string, number>, []>(`PRAGMA ${pragma}`).get() ?? {})[0] ?? 0;
 
   return {
     name: "sqlite",

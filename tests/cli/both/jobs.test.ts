@@ -75,7 +75,7 @@ describe("job", () => {
     expect(lines.map((line) => /job run (\S+)/.exec(line)?.[1])).toEqual(["purge", "audit-purge", "key-rotation"]);
     expect(stdout).toContain(`\nPATH=${PATH}\n`);
     for (const line of lines) {
-      const [schedule, command = ""] = [line.split(" ").slice(0, 5).join(" "), line.split(" ").slice(5).join(" ")];
+      const [schedule, command] = [line.split(" ").slice(0, 5).join(" "), line.split(" ").slice(5).join(" ")];
       expect(schedule).toMatch(/^[\d*/]+( [\d*/]+){4}$/);
       // As cron does it: with next to no environment, and % given back.
       const ran = Bun.spawnSync(["/bin/sh", "-c", command.replaceAll("\\%", "%")], {
