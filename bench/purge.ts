@@ -102,12 +102,10 @@ const percentile = (times: Times, share: number): number =>
 async function check(url: string, tokens: readonly string[], over: Promise<unknown>): Promise<Times> {
   const times: Times = [];
   const asked: Array<Promise<void>> = [];
-  let isOver = false;
-  void over.then(() => {
-    isOver = true;
-  });
+  const end = new AbortController();
+  void over.finally(() => end.abort());
   const began = performance.now();
-  for (let n = 0; !isOver; n++) {
+  for (let n = 0; !end.signal.aborted; n++) {
     const due = began + (n * 1000) / rate;
     const wait = due - performance.now();
     if (wait > 0) await Bun.sleep(wait);
