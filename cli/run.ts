@@ -35,6 +35,14 @@ export const commands: Tree = {
   token: { summary: "what was issued: purge, inspect, stats", load: () => import("./tokens.ts") },
   key: { summary: "signing keys: list, rotate", load: () => import("./keys.ts") },
   audit: { summary: "what was done: list, tail, export, verify, purge", load: () => import("./audit.ts") },
+  stats: {
+    summary: "how things stand: users, sessions, sign-ins, what a purge would remove, size",
+    load: () => import("./stats.ts"),
+  },
+  job: {
+    summary: "the upkeep: list, run, print-cron, print-systemd, print-k8s",
+    load: () => import("./jobs.ts"),
+  },
   check: { summary: "why, or why not: authz", load: () => import("./check.ts") },
   mail: { summary: "what users are written: queue, flush, preview, test", load: () => import("./mail.ts") },
   ban: { summary: "whose requests are refused: add, list, remove", load: () => import("./bans.ts") },

@@ -6,6 +6,7 @@ import { createMeter } from "./adapters/meter.ts";
 import { systemRandom } from "./adapters/system.ts";
 import type { Supervisor } from "./adapters/workers.ts";
 import { loadConfig } from "./config.ts";
+import { startCaretaker } from "./core/caretaker.ts";
 import { DomainError } from "./core/errors.ts";
 import { healthOf } from "./core/health.ts";
 import { ringing, startPostman } from "./core/mail/postman.ts";
@@ -73,6 +74,7 @@ export async function startServer(starting: Starting): Promise<Serving> {
     const monitors = settings.METRICS_PORT === undefined ? undefined : metricsApp(core, { reusePort });
     monitors?.listen({ hostname: settings.METRICS_HOST, port: settings.METRICS_PORT! });
     const url = `http://${settings.HOST.includes(":") ? `[${settings.HOST}]` : settings.HOST}:${app.server?.port}`;
+    const caretaker = settings.JOBS ? startCaretaker(core) : undefined;
     log.info("listening", { url, version, workers: settings.WORKERS });
     if (!postman) log.warn("mail_not_configured");
     const heartbeat = startHeartbeat(core, presence);
@@ -89,6 +91,7 @@ export async function startServer(starting: Starting): Promise<Serving> {
         // All at once: with a database that does not answer, each of them takes as long as it may.
         await Promise.all([
           postman?.stop(),
+          caretaker?.stop(),
           monitors?.stop(true),
           Promise.race([
             leave(core, presence.id).catch((error: unknown) => log.error("leaving_failed", {}, error)),

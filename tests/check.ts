@@ -122,7 +122,7 @@ for (const [title, command] of Object.entries(steps)) {
 
 await runTests("tests on SQLite", without, { ...services, TEST_DIALECT: "sqlite" });
 if (postgres) {
-  const folders = ["core", "store", "http", "journeys"].map((name) => `./tests/${name}/`);
+  const folders = ["core", "store", "http", "journeys", "cli/both"].map((name) => `./tests/${name}/`);
   await runTests("tests on Postgres", [...folders, ...without], { ...services, TEST_DIALECT: "postgres" });
 }
 

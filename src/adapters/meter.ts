@@ -170,7 +170,7 @@ const hashRefusalReasons: Record<HashRefusal, true> = { "queue-full": true, "too
 
 const inSeconds = (at: Date): number => at.getTime() / 1000;
 
-function linesOf({ sessionsAlive, mails, jobs, keys, databaseBytes }: Figures): Lines {
+function linesOf({ sessionsAlive, mails, jobs, jobFailures, keys, databaseBytes }: Figures): Lines {
   const { levels, lines } = createFamilies();
   levels("authctl_sessions_alive").of().value = sessionsAlive;
   levels("authctl_database_size_bytes").of().value = databaseBytes;
@@ -179,6 +179,8 @@ function linesOf({ sessionsAlive, mails, jobs, keys, databaseBytes }: Figures): 
   for (const { state, number } of mails) mailsByState.of(state).value = number;
   const lastSuccess = levels("authctl_job_last_success_timestamp_seconds");
   for (const { name, succeededAt } of jobs) lastSuccess.of(name).value = inSeconds(succeededAt);
+  const lastFailure = levels("authctl_job_last_failure_timestamp_seconds");
+  for (const { name, failedAt } of jobFailures) lastFailure.of(name).value = inSeconds(failedAt);
   const published = levels("authctl_signing_key_published_timestamp_seconds");
   // The oldest of each state is the last to be set.
   for (const { algorithm, state, publishedAt } of keys.toReversed()) {

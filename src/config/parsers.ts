@@ -51,6 +51,17 @@ export const duration =
       : unfit(`a length of time from ${least} to ${most}, such as 90s, 15m, 12h or 30d`);
   };
 
+/** A length of time, or no end to it. */
+export const keptFor =
+  (least: string, most: string): Parser<number | "forever"> =>
+  (value) => {
+    if (value.toLowerCase() === "forever") return "forever";
+    const milliseconds = parseDuration(value);
+    return milliseconds !== undefined && milliseconds >= parseDuration(least)! && milliseconds <= parseDuration(most)!
+      ? milliseconds
+      : unfit(`forever, or a length of time from ${least} to ${most}, such as 400d`);
+  };
+
 /** A length of time that may be none at all: `0` or `off`. */
 export const upTo =
   (most: string): Parser<number> =>

@@ -30,6 +30,7 @@ import {
 } from "./parsers.ts";
 import { redisUrl, shownRedisUrl } from "./redis-url.ts";
 import { optional, required } from "./rows.ts";
+import { upkeep } from "./upkeep.ts";
 
 const day = 86_400_000;
 
@@ -276,6 +277,7 @@ export const table = {
     }),
   },
   Limits: limits,
+  Upkeep: upkeep,
   Browsers: {
     COOKIE_SECURE: required({
       doc: "Whether cookies are sent over https alone.",

@@ -262,6 +262,11 @@ export const catalogue = {
     title: "The next key has not been published for long enough",
     detail: "Repeat the command later, or use --now where a key has leaked.",
   },
+  too_many_affected: {
+    kind: "conflict",
+    title: "It would concern more than it may",
+    detail: "Nothing was done. Narrow it down, or allow more with --max-affected.",
+  },
   target_not_empty: {
     kind: "conflict",
     title: "The target is not empty",

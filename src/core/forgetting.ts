@@ -63,7 +63,7 @@ const changes: Changes = {
   auditHeads: { claim: "nobody", put: "nobody" },
   tries: { reserve: "nobody", giveBack: "nobody", forget: "nobody", forgetAll: "nobody", purge: "nobody" },
   bans: { put: "nobody", remove: "nobody", removeExpired: "nobody" },
-  jobs: { recordSuccess: "nobody" },
+  jobs: { recordSuccess: "nobody", recordFailure: "nobody" },
   servers: { beat: "nobody", call: "nobody", remove: "nobody", purge: "nobody" },
   // Filled and cleared before anybody is signed in there.
   contents: { insert: "nobody", clear: "nobody" },

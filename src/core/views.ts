@@ -1,5 +1,6 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
+import type { SessionState } from "../store/sessions.ts";
 import type { Account, AuditEvent, Ban, Mail, Role, Session, SigningKey, Tombstone } from "../store/tables.ts";
 import type { Explanation } from "./audit/explanation.ts";
 import { markText, type Verified } from "./audit/verification.ts";
@@ -8,10 +9,13 @@ import type { Page } from "./cursors.ts";
 import type { Check } from "./health.ts";
 import type { Imported } from "./importing.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
+import type { JobStatus } from "./jobs.ts";
 import type { Count } from "./limit-counts.ts";
 import type { Insight } from "./mail/mail-queue.ts";
 import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
+import type { Answered } from "./servers.ts";
+import type { Statistics } from "./statistics.ts";
 import type { BulkDisabled } from "./users/disabling.ts";
 
 /**
@@ -217,15 +221,55 @@ export const inspectionView = (found: Inspection) => ({
   decoded: found.decoded,
 });
 
+/** The states of the sessions add up to those that are stored. */
+const talliedView = (sessions: Readonly<Record<SessionState, number>>) => ({
+  sessions_stored: Object.values(sessions).reduce((sum, one) => sum + one, 0),
+  sessions_alive: sessions.alive,
+  sessions_expired: sessions.expired,
+  sessions_revoked: sessions.revoked,
+  sessions_signed_out: sessions["signed out everywhere"],
+  sessions_of_disabled: sessions["user disabled"],
+});
+
 export const issuedView = (issued: Awaited<ReturnType<typeof countIssued>>) => ({
-  sessions_stored: issued.stored,
-  sessions_alive: issued.alive,
-  sessions_expired: issued.expired,
-  sessions_revoked: issued.revoked,
-  users_signed_in: issued.users,
+  ...talliedView(issued.sessions),
+  users_signed_in: issued.usersSignedIn,
   refresh_families: issued.refreshFamilies,
   signing_keys: issued.keys,
   database_bytes: issued.databaseSize,
+});
+
+/** `purgeable` is what a purge would remove now, by kind. */
+export const statisticsView = (found: Statistics) => ({
+  users: found.users.stored,
+  users_disabled: found.users.disabled,
+  users_deleted: found.users.deleted,
+  users_signed_in: found.users.signedIn,
+  ...talliedView(found.sessions),
+  sign_ins_of_last_day: found.signIns.succeeded,
+  failures_of_last_day: found.signIns.failed,
+  purgeable: Object.fromEntries(found.removable.map(({ kind, rows }) => [kind, rows])),
+  database_bytes: found.databaseBytes,
+  database_free_bytes: found.freeBytes,
+});
+
+export const answeredView = ({ heard, silent, took }: Answered) => ({
+  servers_heard: heard.length,
+  servers_silent: silent.map(({ id, host }) => ({ id, host })),
+  waited_ms: took,
+});
+
+/** `failed_at` only where it has not succeeded since. */
+export const jobView = ({ name, does, every, success, failure, dueAt }: JobStatus, now: Date) => ({
+  name,
+  does,
+  every_seconds: every / 1000,
+  last_success: success ? success.succeededAt.toISOString() : null,
+  did: success?.summary ?? null,
+  due_at: dueAt ? dueAt.toISOString() : null,
+  overdue: !dueAt || dueAt <= now,
+  failed_at: failure ? failure.failedAt.toISOString() : null,
+  problem: failure?.problem ?? null,
 });
 
 export const migrationView = (migration: Migration) => ({

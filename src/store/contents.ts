@@ -27,6 +27,7 @@ const primaryKeys: { readonly [N in Content]: ReadonlyArray<keyof Tables[N]["$in
   auditEvents: ["id"],
   auditHeads: ["name"],
   jobs: ["name"],
+  jobFailures: ["name"],
   tries: ["key"],
   bans: ["network"],
 };

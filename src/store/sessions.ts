@@ -1,18 +1,41 @@
-import { and, asc, count, desc, eq, getTableColumns, gt, inArray, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  exists,
+  getTableColumns,
+  gt,
+  inArray,
+  isNull,
+  lt,
+  type SQL,
+  sql,
+} from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
 import { givenRow, givenText, prepared } from "./dialects/prepared.ts";
+import { expiryReaders, expiryWriters } from "./expiry.ts";
+import { strides } from "./strides.ts";
 import type { Account, Session, Tables, User } from "./tables.ts";
 
 /** A session with whom it belongs to: one look-up, for every request. */
 export type Standing = { readonly session: Session; readonly user: Account; readonly roles: readonly string[] };
 
+/** Whether a session counts, and in two words why not. */
+export const sessionStates = ["alive", "revoked", "user disabled", "signed out everywhere", "expired"] as const;
+export type SessionState = (typeof sessionStates)[number];
+
 export type SessionFilter = {
   readonly userId?: string;
-  readonly ip?: string;
+  /** Last used from one of these. */
+  readonly ips?: readonly string[];
   readonly createdBefore?: Date;
   /** Only sessions that are alive at this time. */
   readonly aliveAt?: Date;
 };
+
+const expiring = (table: Tables["sessions"]) => ({ table, key: table.id, end: table.idleExpiresAt });
 
 export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) => {
   const { passwordHash: _, ...account } = getTableColumns(users);
@@ -46,7 +69,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
   const matching = (filter: SessionFilter) =>
     and(
       filter.userId === undefined ? undefined : eq(sessions.userId, filter.userId),
-      filter.ip === undefined ? undefined : eq(sessions.ip, filter.ip),
+      filter.ips === undefined ? undefined : inArray(sessions.ip, [...filter.ips]),
       filter.createdBefore === undefined ? undefined : lt(sessions.createdAt, filter.createdBefore),
       filter.aliveAt === undefined ? undefined : alive(filter.aliveAt),
     );
@@ -146,22 +169,32 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
         .where(alive(at));
       return row?.alive ?? 0;
     },
-    /** What has become of all sessions that are stored, and how many users have one that is alive. */
-    tally: async (at: Date) => {
-      const [row] = await db
-        .select({
-          stored: count(),
-          alive: sql<number>`count(case when ${alive(at)} then 1 end)`.mapWith(Number),
-          users: sql<number>`count(distinct case when ${alive(at)} then ${sessions.userId} end)`.mapWith(Number),
-          revoked: count(sessions.revokedAt),
-          expired:
-            sql<number>`count(case when ${and(isNull(sessions.revokedAt), lte(sessions.idleExpiresAt, at))} then 1 end)`.mapWith(
-              Number,
-            ),
-        })
+    /** How many sessions there are of each state. Walks along all of them. */
+    tally: async (at: Date): Promise<Record<SessionState, number>> => {
+      const state = sql<SessionState>`case when ${alive(at)} then 'alive' when ${sessions.revokedAt} is not null then 'revoked'
+        when ${users.disabledAt} is not null then 'user disabled' when ${sessions.epoch} <> ${users.epoch} then 'signed out everywhere'
+        else 'expired' end`;
+      const tally = { alive: 0, revoked: 0, "user disabled": 0, "signed out everywhere": 0, expired: 0 };
+      for await (const some of strides(db, sessions, sessions.id)) {
+        const rows = await db
+          .select({ state: sql<SessionState>`${state}`.as("state"), number: count() })
+          .from(sessions)
+          .innerJoin(users, eq(users.id, sessions.userId))
+          .where(some)
+          .groupBy(sql`1`);
+        for (const row of rows) tally[row.state] += row.number;
+      }
+      return tally;
+    },
+    /** How many users have a session that is alive. Walks along all users. */
+    countSignedIn: async (at: Date): Promise<number> => {
+      let counted = 0;
+      const one = db
+        .select({ id: sessions.id })
         .from(sessions)
-        .innerJoin(users, eq(users.id, sessions.userId));
-      return row ?? { stored: 0, alive: 0, users: 0, revoked: 0, expired: 0 };
+        .where(and(eq(sessions.userId, users.id), alive(at)));
+      for await (const some of strides(db, users, users.id)) counted += await db.$count(users, and(some, exists(one)));
+      return counted;
     },
     /** In the order of their making, from after `after`, each with the address of its user. */
     page: async (filter: SessionFilter, limit: number, after?: string): Promise<{ session: Session; user: User }[]> =>
@@ -172,18 +205,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
         .where(and(matching(filter), after === undefined ? undefined : gt(sessions.id, after)))
         .orderBy(asc(sessions.id))
         .limit(limit),
-    /** Sessions that ended before `before`, and the oldest of those ends. */
-    expired: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
-      const ended = lte(sessions.idleExpiresAt, before);
-      const [row] = await db.select({ number: count() }).from(sessions).where(ended);
-      const [oldest] = await db
-        .select({ at: sessions.idleExpiresAt })
-        .from(sessions)
-        .where(ended)
-        .orderBy(asc(sessions.idleExpiresAt))
-        .limit(1);
-      return { number: row?.number ?? 0, oldest: oldest?.at ?? null };
-    },
+    ...expiryReaders(db, expiring(sessions)),
   };
 };
 
@@ -258,17 +280,7 @@ export const sessionWriters = (db: Db, { sessions }: Tables) => {
     adoptEpoch: async (id: string, epoch: number): Promise<void> => {
       await db.update(sessions).set({ epoch }).where(eq(sessions.id, id));
     },
-    /** Deletes at most `limit` sessions that ended before `before`, with their refresh families. Answers how many. */
-    purge: async (before: Date, limit: number): Promise<number> => {
-      const doomed = db
-        .select({ id: sessions.id })
-        .from(sessions)
-        .where(lte(sessions.idleExpiresAt, before))
-        .orderBy(asc(sessions.idleExpiresAt))
-        .limit(limit);
-      // Said again outside: on Postgres one that was used a moment ago is looked at anew by this condition alone.
-      const ended = and(inArray(sessions.id, doomed), lte(sessions.idleExpiresAt, before));
-      return (await db.delete(sessions).where(ended).returning({ id: sessions.id })).length;
-    },
+    /** Their refresh families go with them. */
+    ...expiryWriters(db, expiring(sessions)),
   };
 };

@@ -3,7 +3,7 @@ import { auditHeadReaders, auditHeadWriters } from "./audit-heads.ts";
 import { banReaders, banWriters } from "./bans.ts";
 import { challengeReaders, challengeWriters } from "./challenges.ts";
 import { contentReaders, contentWriters } from "./contents.ts";
-import type { Connections, Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
+import type { Connections, Db, Dialect, Migrations, Release, Slack } from "./dialects/dialect.ts";
 import { jobReaders, jobWriters } from "./jobs.ts";
 import { mailReaders, mailWriters } from "./mails.ts";
 import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
@@ -83,6 +83,12 @@ export type Store = Readers & {
   version(): number | undefined;
   /** In bytes. */
   size(): Promise<number>;
+  /** What of the file holds nothing any more; `undefined` where the database sees to that by itself. */
+  slack(): Promise<Slack | undefined>;
+  /** Gives at most so many free pages back to the file system, in one short transaction. */
+  giveBack(pages: number): Promise<void>;
+  /** Empties the log beside the file, unless somebody is reading there. */
+  flatten(): Promise<void>;
   /** What this process has of its pool; `undefined` where there is none. */
   connections(): Connections | undefined;
   readonly migrations: Migrations;
@@ -122,6 +128,9 @@ export function createStore(dialect: Dialect, watch = unwatched): Store {
     lock: (name) => dialect.lock(name),
     version: () => dialect.version?.(),
     size: () => dialect.size(),
+    slack: () => dialect.slack(),
+    giveBack: (pages) => dialect.giveBack(pages),
+    flatten: () => dialect.flatten(),
     connections: () => dialect.connections?.(),
     migrations: dialect.migrations,
     close: () => dialect.close(),

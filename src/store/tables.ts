@@ -304,6 +304,14 @@ export function defineTables(k: Kit) {
     summary: k.json<Readonly<Record<string, number>>>("summary").notNull(),
   });
 
+  /** When each job last failed. */
+  const jobFailures = k.table("job_failures", {
+    name: k.text("name").primaryKey(),
+    failedAt: k.instant("failed_at").notNull(),
+    /** As a code: never what a database or a mail server said. */
+    problem: k.text("problem").notNull(),
+  });
+
   /** One row for each running server: proves that writing works, and who is there. */
   const servers = k.table("servers", {
     id: k.text("id").primaryKey(),
@@ -335,6 +343,7 @@ export function defineTables(k: Kit) {
     tries,
     bans,
     jobs,
+    jobFailures,
     servers,
   };
 }

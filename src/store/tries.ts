@@ -1,6 +1,7 @@
-import { and, asc, count, eq, gt, inArray, lt, lte, or, sql } from "drizzle-orm";
+import { and, asc, eq, gt, lt, or, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
 import { givenRow, prepared } from "./dialects/prepared.ts";
+import { expiryReaders, expiryWriters } from "./expiry.ts";
 import type { Tables } from "./tables.ts";
 
 export type Tries = Tables["tries"]["$inferSelect"];
@@ -9,19 +10,15 @@ export type Tries = Tables["tries"]["$inferSelect"];
 const begins = ({ key }: Tables["tries"], prefix: string) =>
   sql`substr(${key}, 1, ${sql.raw(String(prefix.length))}) = ${prefix}`;
 
+const expiring = (table: Tables["tries"]) => ({ table, key: table.key, end: table.endsAt });
+
 export const tryReaders = (db: Db, { tries }: Tables) => ({
   byKey: async (key: string): Promise<Tries | undefined> =>
     (await db.select().from(tries).where(eq(tries.key, key)))[0],
   /** Those whose key begins so. */
   beginning: async (prefix: string): Promise<Tries[]> =>
     await db.select().from(tries).where(begins(tries, prefix)).orderBy(asc(tries.key)),
-  /** Windows that ended before `before`, and the oldest of those ends. */
-  expired: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
-    const ended = lte(tries.endsAt, before);
-    const [row] = await db.select({ number: count() }).from(tries).where(ended);
-    const [oldest] = await db.select({ at: tries.endsAt }).from(tries).where(ended).orderBy(asc(tries.endsAt)).limit(1);
-    return { number: row?.number ?? 0, oldest: oldest?.at ?? null };
-  },
+  ...expiryReaders(db, expiring(tries)),
 });
 
 export const tryWriters = (db: Db, { tries }: Tables) => {
@@ -73,15 +70,6 @@ export const tryWriters = (db: Db, { tries }: Tables) => {
     forgetAll: async (prefix: string): Promise<void> => {
       await db.delete(tries).where(begins(tries, prefix));
     },
-    /** Deletes at most `limit` windows that ended before `before`. Answers how many. */
-    purge: async (before: Date, limit: number): Promise<number> => {
-      const doomed = db
-        .select({ key: tries.key })
-        .from(tries)
-        .where(lte(tries.endsAt, before))
-        .orderBy(asc(tries.endsAt))
-        .limit(limit);
-      return (await db.delete(tries).where(inArray(tries.key, doomed)).returning({ key: tries.key })).length;
-    },
+    ...expiryWriters(db, expiring(tries)),
   };
 };

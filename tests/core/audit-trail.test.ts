@@ -8,12 +8,12 @@ import { type Action, actionNames, actions, record } from "../../src/core/audit.
 import type { Core } from "../../src/core/core.ts";
 import { resetCounts } from "../../src/core/limit-counts.ts";
 import { login, signOut } from "../../src/core/login.ts";
+import { purge, purgeKinds } from "../../src/core/purging.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate, revokeOwnSession, revokeSessions, signOutEverywhere } from "../../src/core/sessions.ts";
 import { rotateSigningKey } from "../../src/core/signing-keys.ts";
 import { proveAgain } from "../../src/core/step-up.ts";
-import { purge, purgeKinds } from "../../src/core/upkeep.ts";
 import { changePassword, setPassword } from "../../src/core/users/new-passwords.ts";
 import { register } from "../../src/core/users/registration.ts";
 import { createUser, deleteOwnAccount, deleteUser, disableUser, enableUser, updateUser } from "../../src/core/users.ts";
@@ -115,8 +115,8 @@ describe("every sign-in and failure", () => {
 const silent = new RegExp(
   [
     "^(auditHeads|tries|servers|jobs)\\.",
-    "\\.(by[A-Z]\\w*|standing|ofUser|rolesOf|heldBy|names|current|countActive|oldest)$",
-    "\\.(claim|claimRole|touch|advance|countRetry|purge|retireExpired)$",
+    "\\.(by[A-Z]\\w*|standing|ofUser|rolesOf|heldBy|names|current|countActive|oldest|chain)$",
+    "\\.(claim|claimRole|touch|advance|countRetry|purge|retireExpired|removeExpired)$",
   ].join("|"),
 );
 

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Core } from "../../src/core/core.ts";
 import { login } from "../../src/core/login.ts";
+import { purge } from "../../src/core/purging.ts";
 import { authenticate } from "../../src/core/sessions.ts";
 import { currentKeys, listSigningKeys, rotateSigningKey, verifyingKey } from "../../src/core/signing-keys.ts";
-import { purge } from "../../src/core/upkeep.ts";
 import { openCore } from "../../src/open.ts";
 import {
   codeOf,

@@ -3,9 +3,9 @@ import { anonymous, type Client } from "../../src/core/actors.ts";
 import type { Core } from "../../src/core/core.ts";
 import { DomainError } from "../../src/core/errors.ts";
 import { login } from "../../src/core/login.ts";
+import { purge } from "../../src/core/purging.ts";
 import { authenticate } from "../../src/core/sessions.ts";
 import { proveAgain } from "../../src/core/step-up.ts";
-import { purge } from "../../src/core/upkeep.ts";
 import { requestEmailChange } from "../../src/core/users/addresses.ts";
 import { changePassword } from "../../src/core/users/new-passwords.ts";
 import { createUser, deleteOwnAccount, disableUser } from "../../src/core/users.ts";
@@ -313,7 +313,7 @@ describe("the count of tries", () => {
     const run = () => purge(core, root, { ...options, onBatch: () => setImmediate(() => core.clock.advance(0)) });
     expect((await run()).removed.tries).toBe(0);
     core.clock.advance(15 * minute);
-    expect((await core.store.tries.expired(core.clock.now())).number).toBe(5);
+    expect(await core.store.tries.countExpired(core.clock.now())).toBe(5);
     expect(await run()).toMatchObject({ removed: { tries: 5 }, finished: true });
     expect(tally(await outcomes(11))).toEqual({ invalid_credentials: 10, rate_limited: 1 });
   });
@@ -322,7 +322,7 @@ describe("the count of tries", () => {
     const at = await core.again({ RATE_LIMITS: "off" });
     expect(tally(await outcomes(15, { at }))).toEqual({ invalid_credentials: 15 });
     core.clock.advance(60 * minute);
-    expect((await core.store.tries.expired(core.clock.now())).number).toBe(0);
+    expect(await core.store.tries.countExpired(core.clock.now())).toBe(0);
     await at.store.close();
   });
 });

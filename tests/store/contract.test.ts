@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { createStore, type Store } from "../../src/store/store.ts";
-import { dialect, type FreshDatabase, freshDatabase, openDialect } from "../support/database.ts";
+import { dialect, type FreshDatabase, freshDatabase, openDialect, rawSql } from "../support/database.ts";
 import { aFamily, aKey, anEvent, aSession, at, aUser } from "../support/rows.ts";
 
 describe(dialect, () => {
@@ -195,13 +195,35 @@ describe(dialect, () => {
         ["s4", 9],
       ] as const)
         await addSession(id, { idleExpiresAt: at(end) });
-      expect(await store.sessions.expired(at(3))).toEqual({ number: 3, oldest: at(1) });
-      expect(await store.write((tx) => tx.sessions.purge(at(3), 2))).toBe(2);
+      const left = async () => [await store.sessions.countExpired(at(3)), await store.sessions.oldestExpired(at(3))];
+      expect(await left()).toEqual([3, at(1)]);
+      const purge = (from?: Date) => store.write((tx) => tx.sessions.purge(at(3), 2, from));
+      expect(await purge()).toEqual({ removed: 2, reached: at(2) });
       expect(await store.sessions.byId("s1")).toBeDefined();
-      expect(await store.write((tx) => tx.sessions.purge(at(3), 2))).toBe(1);
-      expect(await store.sessions.expired(at(3))).toEqual({ number: 0, oldest: null });
+      expect(await purge(at(2))).toEqual({ removed: 1, reached: at(3) });
+      expect(await purge(at(3))).toEqual({ removed: 0, reached: at(3) });
+      expect(await left()).toEqual([0, undefined]);
       expect(await store.sessions.byId("s4")).toBeDefined();
     });
+  });
+
+  test("more rows than one statement counts are counted to the last, also where many end at one moment", async () => {
+    const when = dialect === "sqlite" ? "n / 7" : "to_timestamp(n / 7 / 1000.0)";
+    await rawSql(
+      database,
+      `WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 249999)
+       INSERT INTO tries (key, spent, ends_at) SELECT 'k' || n, 1, ${when} FROM numbers`,
+    );
+    expect(await store.tries.countExpired(at(0))).toBe(250_000);
+    expect(await store.tries.countExpired(new Date(99))).toBe(700);
+  });
+
+  test("a window that was begun anew while a purge was looking stays", async () => {
+    await store.write((tx) => tx.tries.reserve("k", 5, at(0), at(1)));
+    const renewed = store.write((tx) => tx.tries.reserve("k", 5, at(2), at(9)));
+    const purged = other.write((tx) => tx.tries.purge(at(2), 10));
+    await Promise.all([renewed, purged]);
+    expect(await store.tries.byKey("k")).toMatchObject({ spent: 1, endsAt: at(9) });
   });
 
   test("a family advances from the generation that it has, and from no other", async () => {

@@ -8,6 +8,7 @@ import { createUser, findUser } from "../../src/core/users.ts";
 import { openCore } from "../../src/open.ts";
 import type { CredentialKind } from "../../src/store/tables.ts";
 import { firefox, goodPassword, root } from "./core.ts";
+import { freshDatabase } from "./database.ts";
 
 // Many processes share few cores, and other suites may be running beside this one.
 setDefaultTimeout(30_000);
@@ -77,6 +78,18 @@ export class Shell implements Disposable {
     for (const child of this.#running) child.kill("SIGKILL");
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** A shell on a database of its own of the dialect that `TEST_DIALECT` names. */
+export async function databaseShell(env: Readonly<Record<string, string>> = {}): Promise<Shell & AsyncDisposable> {
+  const database = await freshDatabase();
+  const shell = new Shell({ ...database.env, ...env });
+  return Object.assign(shell, {
+    [Symbol.asyncDispose]: async () => {
+      shell[Symbol.dispose]();
+      await database.drop();
+    },
+  });
 }
 
 export const person = (core: Core, email: string, roles: readonly string[] = ["user"]) =>

@@ -39,6 +39,8 @@ export type TestServer = HttpClient & {
 
 /** Tests do in a second what nobody does in a quarter of an hour; those of the limits turn them on. */
 const unlimited = { RATE_LIMITS: "off" };
+/** A test that counts what stands in the database wants nobody to tidy up there meanwhile. */
+const unattended = { JOBS: "off" };
 const cheapHashing = { ARGON2_MEMORY_KIB: "8", ARGON2_TIME_COST: "1" };
 
 /** A real server in a process of its own, on a database of its own, listening on a port of its own. */
@@ -46,7 +48,14 @@ export async function startServer(changed: Environment = {}): Promise<TestServer
   const database = await freshDatabase();
   const directory = database.env["DATA_DIR"]!;
   // The issuer stays the same over a restart, whatever the port.
-  const env = { ...database.env, PUBLIC_URL: "http://localhost:8000", ...cheapHashing, ...unlimited, ...changed };
+  const env = {
+    ...database.env,
+    PUBLIC_URL: "http://localhost:8000",
+    ...cheapHashing,
+    ...unlimited,
+    ...unattended,
+    ...changed,
+  };
   const log: LogLine[] = [];
   const errors: string[] = [];
   let url = "";

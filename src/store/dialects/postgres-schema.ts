@@ -17,5 +17,6 @@ export const {
   tries,
   bans,
   jobs,
+  jobFailures,
   servers,
 } = defineTables(postgresKit);

@@ -19,6 +19,9 @@ const attemptTimeout = 20;
 /** Work that shares one commit: enough to make it cheap, and few enough that other processes get their turn. */
 const mostInOneCommit = 64;
 
+/** How large the log beside the file stays, in bytes. */
+const largestLog = 16 * 1024 ** 2;
+
 type Waiting = {
   readonly work: (db: Db) => Promise<unknown>;
   readonly resolve: (answer: unknown) => void;
@@ -48,6 +51,8 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     ...(sizeOf(file) === 0 ? ["auto_vacuum = INCREMENTAL"] : []),
     "journal_mode = WAL",
     `synchronous = ${options.synchronous}`,
+    // What a long reading made of the log is given back when it begins anew.
+    `journal_size_limit = ${largestLog}`,
     "foreign_keys = ON",
     "trusted_schema = OFF",
     "cell_size_check = ON",
@@ -128,17 +133,22 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     draining = undefined;
   };
 
+  const write = <T>(work: (db: Db) => Promise<T>): Promise<T> => {
+    if (inside.getStore()) throw new Error("a write inside a write: hand on `tx` instead of opening another");
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    queue.push({ work, resolve: resolve as Waiting["resolve"], reject });
+    draining ??= drain();
+    return promise;
+  };
+
+  const numberOf = (pragma: string): number =>
+    Object.values(reader.query<Record<string, number>, []>(`PRAGMA ${pragma}`).get() ?? {})[0] ?? 0;
+
   return {
     name: "sqlite",
     tables: defineTables(sqliteKit),
     read: drizzle({ client: reader }) as unknown as Db,
-    write: <T>(work: (db: Db) => Promise<T>) => {
-      if (inside.getStore()) throw new Error("a write inside a write: hand on `tx` instead of opening another");
-      const { promise, resolve, reject } = Promise.withResolvers<T>();
-      queue.push({ work, resolve: resolve as Waiting["resolve"], reject });
-      draining ??= drain();
-      return promise;
-    },
+    write,
     snapshot: async (work) => {
       // A connection of its own: on the shared one every other reading would be of the same moment.
       const db = connect("trusted_schema = OFF", "cell_size_check = ON", "query_only = ON");
@@ -156,6 +166,22 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     lock: (name) => Promise.resolve(lockBeside(file, name)),
     version: () => versionQuery.get()!.data_version,
     size: () => Promise.resolve(["", "-wal", "-shm"].reduce((sum, end) => sum + sizeOf(file + end), 0)),
+    slack: async () => {
+      const incremental = 2;
+      return {
+        free: numberOf("freelist_count"),
+        total: numberOf("page_count"),
+        returnable: numberOf("auto_vacuum") === incremental,
+      };
+    },
+    giveBack: async (pages) =>
+      await write(async () => {
+        writer.run(`PRAGMA incremental_vacuum(${pages})`);
+      }),
+    flatten: async () => {
+      await draining;
+      writer.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    },
     migrations: sqliteMigrations(file, failures),
     close: async () => {
       await draining;
