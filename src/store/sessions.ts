@@ -1,4 +1,22 @@
-import { and, asc, count, desc, eq, getTableColumns, gt, inArray, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  inArray,
+  isNotNull,
+  isNull,
+  lt,
+  lte,
+  max,
+  or,
+  type SQL,
+  sql,
+} from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import type { Db } from "./dialects/dialect.ts";
 import { prepared } from "./dialects/prepared.ts";
 import type { Account, Session, Tables, User } from "./tables.ts";
@@ -16,7 +34,22 @@ export type SessionFilter = {
   readonly aliveAt?: Date;
 };
 
-export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) => {
+/** Sessions that count at this time, of users that are joined with them. */
+export const aliveAt = (at: Date, { sessions, users }: Pick<Tables, "sessions" | "users">): SQL =>
+  sql`${and(
+    isNull(sessions.revokedAt),
+    gt(sessions.idleExpiresAt, at),
+    eq(sessions.epoch, users.epoch),
+    isNull(users.disabledAt),
+  )}`;
+
+/** A server secret; `unmarked` where it may also have signed what bears no version, because that was not noted then. */
+export type SignedBy = { readonly version: string; readonly unmarked: boolean };
+
+export const isSignedBy = (column: SQLiteColumn, { version, unmarked }: SignedBy): SQL | undefined =>
+  or(unmarked ? isNull(column) : undefined, eq(column, version));
+
+export const sessionReaders = (db: Db, { sessions, users, userRoles, refreshFamilies }: Tables) => {
   const { passwordHash: _, ...account } = getTableColumns(users);
   const standingQuery = prepared(
     "sessions.standing",
@@ -29,13 +62,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
       .orderBy(asc(userRoles.role)),
   );
 
-  const alive = (at: Date): SQL =>
-    sql`${and(
-      isNull(sessions.revokedAt),
-      gt(sessions.idleExpiresAt, at),
-      eq(sessions.epoch, users.epoch),
-      isNull(users.disabledAt),
-    )}`;
+  const alive = (at: Date): SQL => aliveAt(at, { sessions, users });
 
   const matching = (filter: SessionFilter) =>
     and(
@@ -141,6 +168,32 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
         .where(alive(at));
       return row?.alive ?? 0;
     },
+    /** Sessions that are alive and whose token this secret signed, or may have signed, and when the last of them ends. */
+    needing: async (secret: SignedBy, at: Date): Promise<{ number: number; last: Date | null }> => {
+      const [row] = await db
+        .select({ number: count(), last: max(sessions.expiresAt) })
+        .from(sessions)
+        .innerJoin(users, eq(users.id, sessions.userId))
+        .where(and(isNotNull(sessions.secretHash), isSignedBy(sessions.secretVersion, secret), alive(at)));
+      return row ?? { number: 0, last: null };
+    },
+    /** At most `limit` of those, and of those that may come back with a refresh token that this secret made. */
+    pageNeeding: async (secret: SignedBy, at: Date, limit: number): Promise<Pick<Session, "id" | "userId">[]> =>
+      await db
+        .selectDistinct({ id: sessions.id, userId: sessions.userId })
+        .from(sessions)
+        .innerJoin(users, eq(users.id, sessions.userId))
+        .leftJoin(refreshFamilies, eq(refreshFamilies.sessionId, sessions.id))
+        .where(
+          and(
+            or(
+              and(isNotNull(sessions.secretHash), isSignedBy(sessions.secretVersion, secret)),
+              and(isNotNull(refreshFamilies.id), isSignedBy(refreshFamilies.secretVersion, secret)),
+            ),
+            alive(at),
+          ),
+        )
+        .limit(limit),
     /** What has become of all sessions that are stored, and how many users have one that is alive. */
     tally: async (at: Date) => {
       const [row] = await db

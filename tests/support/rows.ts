@@ -22,6 +22,7 @@ export const aSession = (id: string, userId: string, changed: Partial<Session> =
   userId,
   credential: "session",
   secretHash: `hash of ${id}`,
+  secretVersion: null,
   epoch: 0,
   createdAt: at(0),
   authenticatedAt: at(0),
