@@ -127,14 +127,15 @@ const refusingOf = (servers: readonly Server[], version: string): Server[] =>
 
 async function acceptedByAll(core: Core, version: string, { wait, interrupted }: RotationOptions): Promise<void> {
   const begun = core.clock.now().getTime();
-  for (;;) {
-    const left = begun + wait - core.clock.now().getTime();
-    const timeout = Math.max(0, Math.min(left, callFor));
-    const { silent } = await call(core, timeout, interrupted);
+  for (let hasCalled = false; ; hasCalled = true) {
     const refusing = refusingOf(await liveServers(core), version);
     if (refusing.length === 0) return;
+    const left = begun + wait - core.clock.now().getTime();
+    if (hasCalled && (left <= 0 || interrupted?.aborted)) failRefused(refusing);
+    const { silent } = await call(core, Math.max(0, Math.min(left, callFor)), interrupted);
     // Whoever has answered has read anew what it was given, and finds no more in it the next time.
-    if (silent.length === 0 || left <= 0 || interrupted?.aborted) failRefused(refusing);
+    const stubborn = refusingOf(await liveServers(core), version);
+    if (silent.length === 0 && stubborn.length > 0) failRefused(stubborn);
   }
 }
 
