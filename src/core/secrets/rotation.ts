@@ -76,7 +76,10 @@ async function successorOf(core: Core, by: Actor, { resume }: RotationOptions): 
   if (held === undefined && (resume || (await hasRest(core)))) return undefined;
   const version = held ?? (await makeSecret(core));
   await core.store.write(async (tx) => {
-    if (await tx.serverSecrets.insert({ version, state: "next", addedAt: core.clock.now() }))
+    // Behind all others, also where the clock was set back.
+    const newest = (await tx.serverSecrets.all()).at(-1)?.addedAt.getTime() ?? 0;
+    const addedAt = new Date(Math.max(core.clock.now().getTime(), newest + 1));
+    if (await tx.serverSecrets.insert({ version, state: "next", addedAt }))
       await record(core, tx, by, { action: "secret.added", particulars: { version } });
   });
   return version;
