@@ -4,6 +4,7 @@ import type { Actor, UserActor } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
+import { accepts } from "./secrets/keyrings.ts";
 import { open, seal, sealedBy, writingVersion } from "./secrets.ts";
 import { giveBackNow, type Reserved, reservePasswordTry, type Subject } from "./tries.ts";
 
@@ -59,6 +60,7 @@ export async function provePassword(
 }
 
 async function verifyPassword(core: Core, user: User | undefined, password: string): Promise<boolean> {
+  if (user?.passwordHash) await accepts(core, sealedBy(user.passwordHash));
   const stored = user?.passwordHash ? openHash(core, user.id, user.passwordHash) : undefined;
   const right = await core.hashing.verify(password, stored ?? (await core.hashing.dummyHash()));
   return stored !== undefined && right;

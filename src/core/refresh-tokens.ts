@@ -11,6 +11,7 @@ import { fail } from "./errors.ts";
 import { notify } from "./mail/notices.ts";
 import type { RefreshOutcome } from "./meter.ts";
 import { grantsOf } from "./roles.ts";
+import { accepts } from "./secrets/keyrings.ts";
 import { mac, mintSecret, saltedKey, sameText, successorVersion, writingVersion } from "./secrets.ts";
 import { clientFits, recordAnotherClient, revoke, touchSession } from "./sessions.ts";
 import { isAlive, needsTouch } from "./standings.ts";
@@ -80,8 +81,9 @@ export async function familyOfRefreshToken(
   token: string,
 ): Promise<{ presented: Presented; family: RefreshFamily } | undefined> {
   const presented = parse(token);
-  const family = presented && (await core.store.refreshFamilies.byId(presented.family));
-  const expected = presented && family && macOf(core, family, presented.version, presented.generation);
+  if (!presented || !(await accepts(core, presented.version))) return undefined;
+  const family = await core.store.refreshFamilies.byId(presented.family);
+  const expected = family && macOf(core, family, presented.version, presented.generation);
   return expected && sameText(expected, presented.mac) ? { presented, family } : undefined;
 }
 

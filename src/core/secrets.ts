@@ -29,6 +29,8 @@ export type Keyring = {
   awaited: ReadonlySet<string>;
   /** Of secrets that are no longer accepted: what checks the MACs of the audit trail, by version. */
   auditKeys: ReadonlyMap<string, Buffer>;
+  /** When an unknown version last made the secrets be read again, in milliseconds. */
+  soughtAt: number;
 };
 
 const derive = (material: string, salt: string, info: string): Buffer =>
@@ -38,7 +40,7 @@ const derive = (material: string, salt: string, info: string): Buffer =>
 export function createKeyring(materials: readonly string[]): Keyring {
   const [first, ...rest] = materials.map(secretFrom);
   if (!first) throw new Error("a keyring without a secret");
-  return { secrets: [first, ...rest], awaited: new Set(), auditKeys: new Map() };
+  return { secrets: [first, ...rest], awaited: new Set(), auditKeys: new Map(), soughtAt: Number.NEGATIVE_INFINITY };
 }
 
 export function secretFrom(material: string): Secret {
@@ -47,6 +49,8 @@ export function secretFrom(material: string): Secret {
 }
 
 export const writingVersion = (keyring: Keyring): string => keyring.secrets[0].version;
+
+export const isAccepted = (keyring: Keyring, version: string): boolean => secretOf(keyring, version) !== undefined;
 
 /** What the successor of a token is made by: never an older secret than the token itself. */
 export const successorVersion = (keyring: Keyring, presented: string): string =>

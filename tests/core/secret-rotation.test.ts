@@ -236,6 +236,25 @@ describe("servers", () => {
     expect((await refreshed(late, await refreshToken(late))).split(".")[1]).toBe(before);
   });
 
+  test("that slept through it take what the new one has made, at once", async () => {
+    core = await openTestCore();
+    await registerAda(core);
+    const asleep = await again();
+    const { version } = await takeOver(core);
+    const token = await refreshToken(core);
+    expect((await refreshed(asleep, token)).split(".")[1]).toBe(version);
+    const another = await again();
+    await takeOver(core);
+    expect(await signIn("session", another)).toMatchObject({ credential: "session" });
+    // What nobody has made is not looked for over and over.
+    const reads: number[] = [];
+    const shelf = { ...core.secretShelf, read: () => (reads.push(1), core.secretShelf.read()) };
+    const forged = token.replace(version, "unheard0");
+    for (let turn = 0; turn < 20; turn++)
+      expect(await codeOf(refresh({ ...core, secretShelf: shelf }, visitor, forged))).toBe("unauthenticated");
+    expect(reads).toHaveLength(1);
+  });
+
   test("do not begin where another secret writes than they hold, and nothing is touched", async () => {
     core = await openTestCore({ SECRET_KEY: old });
     await registerAda(core);

@@ -5,7 +5,7 @@
 import type { ServerSecret } from "../../store/tables.ts";
 import type { Core } from "../core.ts";
 import { fail } from "../errors.ts";
-import { type Keyring, open, secretFrom } from "../secrets.ts";
+import { isAccepted, type Keyring, open, secretFrom } from "../secrets.ts";
 
 /**
  * Takes these secrets into the keyring. Where the database knows none yet, the first one writes. Fails with
@@ -47,6 +47,23 @@ function settle(keyring: Keyring, materials: readonly string[], rows: readonly S
 export async function followSecrets(core: Core): Promise<void> {
   const rows = await core.store.serverSecrets.all();
   settle(core.keyring, core.secretShelf.read(), rows);
+}
+
+/** An unknown version makes the secrets be read again; for so long after that it does not, in milliseconds. */
+const rereadAfter = 1_000;
+
+/**
+ * Whether the secret of this version is accepted, after one more look where it is not known: this process may have
+ * been asleep when all were called.
+ */
+export async function accepts(core: Core, version: string): Promise<boolean> {
+  const { keyring } = core;
+  if (isAccepted(keyring, version)) return true;
+  const now = core.clock.now().getTime();
+  if (Math.abs(now - keyring.soughtAt) < rereadAfter) return false;
+  keyring.soughtAt = now;
+  await followSecrets(core).catch((error: unknown) => core.log.error("secrets_not_read", {}, error));
+  return isAccepted(keyring, version);
 }
 
 /**
