@@ -64,8 +64,8 @@ const rotate = command({
         ...options,
         resume,
         interrupted: desk.interrupted,
-        onRows: progress.advance,
-      }).finally(progress.end);
+        onRows: (rows) => progress.advance(rows),
+      }).finally(() => progress.end());
       const { version, replaced, resealed, finished } = rotation;
       if (desk.json) await desk.print(rotation);
       if (replaced !== null) desk.say(`the secret of version ${version} writes now, instead of ${replaced}`);
@@ -89,9 +89,10 @@ const verify = command({
   async run(_, desk) {
     await desk.withCore(async (core) => {
       const progress = desk.progress(undefined, "opening");
-      const verified = await verifySecrets(core, { interrupted: desk.interrupted, onRows: progress.advance }).finally(
-        progress.end,
-      );
+      const verified = await verifySecrets(core, {
+        interrupted: desk.interrupted,
+        onRows: (rows) => progress.advance(rows),
+      }).finally(() => progress.end());
       const { examined, needs, droppable } = verified;
       const broken = examined.some(({ unopened }) => unopened > 0);
       if (desk.json) await desk.print(verifiedSecretsView(verified));

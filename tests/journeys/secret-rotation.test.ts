@@ -57,14 +57,14 @@ const deleted = newEmail("deleted");
 await signUp(server, deleted);
 
 test("a rotation at a running server refuses nobody anything", async () => {
-  let over = false;
+  const ended = new AbortController();
   const using = people.map(async (person) => {
-    while (!over) await person.use();
+    while (!ended.signal.aborted) await person.use();
   });
   await run("user", "delete", deleted, "--yes");
   await run("secret", "rotate");
   await run("secret", "rotate");
-  over = true;
+  ended.abort();
   await Promise.all(using);
   expect(people.every(({ used }) => used > 2)).toBe(true);
   expect(await inState("active")).toHaveLength(1);

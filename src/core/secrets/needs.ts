@@ -4,7 +4,7 @@ import type { Server } from "../../store/servers.ts";
 import type { SignedBy } from "../../store/sessions.ts";
 import type { ServerSecret } from "../../store/tables.ts";
 import type { Core } from "../core.ts";
-import { provenBy, writingVersion } from "../secrets.ts";
+import { provenBy } from "../secrets.ts";
 import { liveServers, secretsOf, silence } from "../servers.ts";
 import { openSealed, sealedPlaces } from "./resealing.ts";
 
@@ -37,9 +37,19 @@ export type SecretState = {
   readonly servers: { readonly accepting: readonly Server[]; readonly refusing: readonly Server[] };
 };
 
+/** As the database knows them; before it does, as it will when a server starts on it. */
+async function knownSecrets(core: Core): Promise<ServerSecret[]> {
+  const rows = await core.store.serverSecrets.all();
+  if (rows.length > 0) return rows;
+  const untold = { addedAt: new Date(0), activatedAt: null, retiredAt: null, auditKey: null };
+  return core.keyring.secrets
+    .map(({ version }, at): ServerSecret => ({ version, state: at === 0 ? "active" : "retiring", ...untold }))
+    .toReversed();
+}
+
 /** The server secrets, oldest first, each with what depends on it. */
 export async function listSecrets(core: Core): Promise<SecretState[]> {
-  const rows = await core.store.serverSecrets.all();
+  const rows = await knownSecrets(core);
   const accepted = core.keyring.secrets.map(({ version }) => version);
   // Held here, and not yet made known by a rotation.
   const unknown = accepted.filter((version) => !rows.some((row) => row.version === version));
@@ -49,12 +59,11 @@ export async function listSecrets(core: Core): Promise<SecretState[]> {
   const states: SecretState[] = [];
   for (const version of [...rows.map((row) => row.version), ...unknown]) {
     const row = rows.find((one) => one.version === version);
-    const isWriting = rows.length === 0 && version === writingVersion(core.keyring);
     const signs = row !== undefined && ["active", "retiring"].includes(row.state);
     const { sessions, families } = signs ? await needOfSessions(core, row, rows) : nothing;
     states.push({
       version,
-      state: row?.state ?? (isWriting ? "active" : "next"),
+      state: row?.state ?? "next",
       accepted: accepted.includes(version),
       addedAt: row?.addedAt ?? null,
       activatedAt: row?.activatedAt ?? null,
@@ -111,7 +120,7 @@ async function headsBy(core: Core, version: string): Promise<number> {
 
 /** Everything that an older secret is needed for; of every one that is accepted, or of this one alone. */
 export async function needsOf(core: Core, only?: string): Promise<Need[]> {
-  const rows = await core.store.serverSecrets.all();
+  const rows = await knownSecrets(core);
   const active = rows.find(({ state }) => state === "active");
   const servers = await liveServers(core);
   const sealed = await sealedCounts(core);
@@ -178,7 +187,7 @@ export async function verifySecrets(
     examined.push({ place, rows, older, unopened });
   }
   const needs = await needsOf(core);
-  const older = (await core.store.serverSecrets.all()).filter(({ state }) => state === "retiring");
+  const older = (await knownSecrets(core)).filter(({ state }) => state === "retiring");
   const isNeeded = (version: string): boolean => needs.some((need) => need.version === version);
   const droppable = older.map(({ version }) => version).filter((version) => !isNeeded(version));
   return { writing: writing.version, examined, needs, droppable };
