@@ -34,6 +34,10 @@ export const commands: Tree = {
   session: { summary: "who is signed in: list, get, explain, revoke", load: () => import("./sessions.ts") },
   token: { summary: "what was issued: purge, inspect, stats", load: () => import("./tokens.ts") },
   key: { summary: "signing keys: list, rotate", load: () => import("./keys.ts") },
+  secret: {
+    summary: "the server secrets: status, rotate, verify, retire, generate",
+    load: () => import("./secrets.ts"),
+  },
   audit: { summary: "what was done: list, tail, export, verify, purge", load: () => import("./audit.ts") },
   stats: {
     summary: "how things stand: users, sessions, sign-ins, what a purge would remove, size",

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { agreeingClock } from "./adapters/agreeing-clock.ts";
 import { createLog } from "./adapters/log.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
-import { type Config, loadConfig } from "./config.ts";
+import { type Config, type Loaded, loadConfig } from "./config.ts";
 import { withSealing } from "./core/audit/sealing.ts";
 import { createBanList } from "./core/bans.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
@@ -14,13 +14,14 @@ import { keepNothing } from "./core/kept.ts";
 import { quotaOf } from "./core/limits.ts";
 import { type Meter, noMeter } from "./core/meter.ts";
 import { createHashing } from "./core/passwords/hashing.ts";
+import { adoptSecrets, followSecrets } from "./core/secrets/keyrings.ts";
 import { createKeyring } from "./core/secrets.ts";
 import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
 import { serverJob } from "./core/upkeep.ts";
 import { seedFirstAdmin } from "./core/users/first-admin.ts";
 import type { ProfileForm } from "./core/users/profiles.ts";
 import { openMail } from "./open/mail.ts";
-import { databaseFile, readySecrets } from "./open/secrets.ts";
+import { databaseFile, readySecrets, secretShelfOf } from "./open/secrets.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
 import { openSqlite } from "./store/dialects/sqlite.ts";
 import { createStore, type Store, type Watch } from "./store/store.ts";
@@ -69,10 +70,12 @@ const failuresOf = (source: string): Failures => ({
 const failures = failuresOf("DATABASE_URL");
 
 /** The settings, or `config_invalid` with every problem. */
-export function settle(place: Place): Config {
-  const { config, problems } = loadConfig(place.env, place);
-  if (problems.length === 0) return config;
-  return fail("config_invalid", { errors: problems.map(({ name, message }) => ({ path: name, message })) });
+export const settle = (place: Place): Config => load(place).config;
+
+function load(place: Place): Loaded {
+  const loaded = loadConfig(place.env, place);
+  if (loaded.problems.length === 0) return loaded;
+  return fail("config_invalid", { errors: loaded.problems.map(({ name, message }) => ({ path: name, message })) });
 }
 
 /** Fails with `config_invalid` where PROFILE_SCHEMA is no schema. */
@@ -123,7 +126,8 @@ function refuseLooseModes(file: string): void {
 
 /** Opens everything. Whoever opens closes. */
 export async function openCore(opening: Opening): Promise<Core> {
-  const config = settle(opening);
+  const loaded = load(opening);
+  const { config } = loaded;
   const development = config.NODE_ENV !== "production";
   const made = opening.onMade ?? (() => {});
   const mayMake = opening.purpose === "serve" || development;
@@ -131,7 +135,9 @@ export async function openCore(opening: Opening): Promise<Core> {
   const file = databaseFile(config, opening.cwd);
   const fresh = file !== undefined && !existsSync(file);
 
-  const materials = readySecrets(config, opening.cwd, made);
+  readySecrets(config, opening.cwd, made);
+  const secretShelf = secretShelfOf(loaded, opening.cwd);
+  const keyring = createKeyring(secretShelf.read());
   const database = await openDatabase(config, opening.cwd, mayMake);
   const closing: Array<() => void | Promise<void>> = [() => database.close()];
   const close = async () => {
@@ -157,7 +163,8 @@ export async function openCore(opening: Opening): Promise<Core> {
       random: opening.random ?? systemRandom,
       log,
       meter,
-      keyring: createKeyring(materials),
+      keyring,
+      secretShelf,
       hashing: createHashing(
         {
           memoryCost: config.ARGON2_MEMORY_KIB,
@@ -180,6 +187,8 @@ export async function openCore(opening: Opening): Promise<Core> {
       mailTemplates: mail.mailTemplates,
       close,
     };
+    // Before anything is written: a secret that is not of this database is refused.
+    await followSecrets(opened);
     const core = withSealing(opened, opening.purpose === "serve");
     meter.watch(() => ({
       hashesRunning: core.hashing.running,
@@ -190,6 +199,7 @@ export async function openCore(opening: Opening): Promise<Core> {
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
     await currentKeys(core);
     if (opening.purpose === "serve") {
+      await adoptSecrets(core);
       const first = await seedFirstAdmin(core, serverJob);
       if (first?.outcome === "created") made(`made the first admin ${first.user.email}`);
     }

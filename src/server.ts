@@ -10,7 +10,7 @@ import { startCaretaker } from "./core/caretaker.ts";
 import { DomainError } from "./core/errors.ts";
 import { healthOf } from "./core/health.ts";
 import { ringing, startPostman } from "./core/mail/postman.ts";
-import { leave, type Presence, startHeartbeat } from "./core/servers.ts";
+import { join, leave, type Presence, startHeartbeat } from "./core/servers.ts";
 import { createApp } from "./http/app.ts";
 import { createDrain } from "./http/draining.ts";
 import { metricsApp } from "./http/metrics.ts";
@@ -61,6 +61,7 @@ export async function startServer(starting: Starting): Promise<Serving> {
     const presence: Presence = { id: core.random.id(startedAt), host: hostname(), version, startedAt };
     const drain = createDrain(core.clock);
     const health = healthOf(core, presence);
+    await join(core, presence);
     await health();
     // Made before anybody can measure it: the first unknown user costs no more than the next one (rule PW-4).
     core.hashing.dummyHash().catch((error: unknown) => log.error("dummy_hash_failed", {}, error));

@@ -264,11 +264,11 @@ export const cookieDomain: Parser<string | undefined> = (value) => {
 export const placeholderSecret = /change|secret|example|placeholder|password|your[-_ ]|replace|default|insecure/i;
 
 /**
- * The server secrets, newest first: the first one writes, all of them are accepted (rule TK-7).
+ * The server secrets, newest first: all of them are accepted, and the database says which one writes (rule TK-7).
  * Several are separated by white space, so that a file may hold one on each line.
  */
 export const secrets: Parser<readonly string[]> = (value) => {
   const list = value.split(/\s+/).filter((one) => one !== "");
   const fits = list.length > 0 && list.every((one) => Buffer.byteLength(one) >= 32 && new Set(one).size >= 8);
-  return fits ? list : unfit("at least 32 random bytes; make them with `openssl rand -base64 48`");
+  return fits ? list : unfit("at least 32 random bytes; make them with `authctl secret generate`");
 };

@@ -164,7 +164,7 @@ export const table = {
       shown: shownRedisUrl,
     }),
     SECRET_KEY: optional({
-      doc: "The server secret, at least 32 random bytes: seals what is stored and signs what is issued. Several, separated by white space, are all accepted; the first one writes. A development server makes its own in DATA_DIR/secret.key.",
+      doc: "The server secret, at least 32 random bytes: seals what is stored and signs what is issued. Several, separated by white space, newest first, are all accepted; which of them writes is settled by `authctl secret rotate`. A development server makes its own in DATA_DIR/secret.key.",
       parse: secrets,
       secret: true,
     }),

@@ -216,6 +216,28 @@ export const catalogue = {
     detail:
       "Start with the SECRET_KEY that this database was made with; without it nothing that is sealed can be opened.",
   },
+  secret_not_writable: {
+    kind: "misconfigured",
+    title: "The new secret cannot be put where the present ones are",
+    detail:
+      "Nothing was changed. Set what `authctl secret rotate --print` prints, then run `authctl secret rotate --resume`.",
+  },
+  secret_not_accepted: {
+    kind: "partial",
+    title: "A server does not accept the new secret yet",
+    detail:
+      "Nothing is written by it until all of them do. Put it where each of them finds it, then run `authctl secret rotate --resume`.",
+  },
+  secret_in_use: {
+    kind: "conflict",
+    title: "The secret is still needed",
+    detail: "`authctl secret verify` tells what needs it, and until when.",
+  },
+  secret_findings: {
+    kind: "finding",
+    title: "An older secret is still needed",
+    detail: "Keep it, and run the command again later.",
+  },
   not_initialised: {
     kind: "misconfigured",
     title: "There is no database yet",

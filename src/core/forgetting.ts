@@ -65,6 +65,8 @@ const changes: Changes = {
   bans: { put: "nobody", remove: "nobody", removeExpired: "nobody" },
   jobs: { recordSuccess: "nobody", recordFailure: "nobody" },
   servers: { beat: "nobody", call: "nobody", remove: "nobody", purge: "nobody" },
+  serverSecrets: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retire: "nobody" },
+  sealedTexts: { replace: "nobody" },
   // Filled and cleared before anybody is signed in there.
   contents: { insert: "nobody", clear: "nobody" },
 };

@@ -12,7 +12,7 @@ import { identifierKey } from "./identifiers.ts";
 import { knownDevice, type Presented } from "./known-devices.ts";
 import { notify } from "./mail/notices.ts";
 import { sendsMail } from "./mail.ts";
-import { hashPassword, isCurrentHash, tryPassword } from "./passwords.ts";
+import { passwordTextNow, refreshedHash, tryPassword } from "./passwords.ts";
 import { refreshToken, startFamily } from "./refresh-tokens.ts";
 import { grantsOf } from "./roles.ts";
 import { revoke, startSession } from "./sessions.ts";
@@ -57,13 +57,16 @@ export async function login(
     core.meter.signIn("unverified");
     return fail("email_not_verified");
   }
-  const rehashed = isCurrentHash(core, user) ? undefined : await hashPassword(core, user.id, password);
+  const rehashed = await refreshedHash(core, user, password);
 
   const started = await core.store.write(async (tx) => {
     const now = core.clock.now();
     // The password was right a moment ago; it must still be the one that the user has now.
     const change = { lastLoginAt: now, ...(rehashed && { passwordHash: rehashed }) };
-    const epoch = user.passwordHash === null ? undefined : await tx.users.noteLogin(user.id, user.passwordHash, change);
+    const note = async (text: string | null | undefined): Promise<number | undefined> =>
+      text ? await tx.users.noteLogin(user.id, text, change) : undefined;
+    // A rotation of the server secret may have sealed it anew.
+    const epoch = (await note(user.passwordHash)) ?? (await note(await passwordTextNow(core, tx, user)));
     if (epoch === undefined) {
       await record(core, tx, by, { action: "login.failed", userId: user.id, reason: "changed-meanwhile" });
       return undefined;

@@ -3,8 +3,10 @@
  * what it goes by, and an operator calls all of them there to read anew whatever they keep.
  */
 import type { Server } from "../store/servers.ts";
+import type { Readers } from "../store/store.ts";
 import type { Core } from "./core.ts";
 import { forgetAll } from "./kept.ts";
+import { followSecrets } from "./secrets/keyrings.ts";
 import { currentKeys } from "./signing-keys.ts";
 import { rest } from "./upkeep.ts";
 
@@ -13,7 +15,7 @@ const listenEvery = 1_000;
 /** How often it says that it lives, where nothing else is to be said, in milliseconds. */
 const beatEvery = 10_000;
 /** Who has not been heard of for so long does not run any more, in milliseconds. */
-const silence = 3 * beatEvery;
+export const silence = 3 * beatEvery;
 /** How often whoever has called looks for answers, in milliseconds. */
 const lookEvery = 50;
 
@@ -22,15 +24,29 @@ export type Presence = Pick<Server, "id" | "host" | "version" | "startedAt"> & {
 
 /** Says that the server lives, and what it goes by. Proves by the way that the database can be written to. */
 export async function beat(core: Core, presence: Presence): Promise<void> {
+  await core.store.write((tx) => tx.servers.beat(rowOf(core, presence)));
+}
+
+/**
+ * The first of these, before the server takes requests. Whoever makes another secret write sees it, or it sees that
+ * other secret: fails with `secret_mismatch` where it does not hold that one.
+ */
+export async function join(core: Core, presence: Presence): Promise<void> {
+  await core.store.write(async (tx) => {
+    await tx.serverSecrets.claim();
+    await tx.servers.beat(rowOf(core, presence));
+  });
+  await followSecrets(core);
+}
+
+function rowOf(core: Core, presence: Presence) {
   const keys = core.keyCache.keys?.verifying.keys();
-  await core.store.write((tx) =>
-    tx.servers.beat({
-      ...presence,
-      seenAt: core.clock.now(),
-      keys: keys ? [...keys].join(" ") : null,
-      secrets: core.keyring.secrets.map(({ version }) => version).join(" "),
-    }),
-  );
+  return {
+    ...presence,
+    seenAt: core.clock.now(),
+    keys: keys ? [...keys].join(" ") : null,
+    secrets: core.keyring.secrets.map(({ version }) => version).join(" "),
+  };
 }
 
 /** Lets go of whatever was kept, so that what was written before the call counts with the next request. */
@@ -38,6 +54,8 @@ async function readAnew(core: Core): Promise<void> {
   core.kept.distrustBefore = core.clock.now().getTime();
   forgetAll(core.kept);
   delete core.keyCache.keys;
+  // Before the keys, which may be sealed anew. What cannot be read leaves the secrets as they are.
+  await followSecrets(core).catch((error: unknown) => core.log.error("secrets_not_read", {}, error));
   await Promise.all([currentKeys(core), core.bans.read()]);
 }
 
@@ -53,10 +71,10 @@ export function startHeartbeat(core: Core, presence: Presence): { stop(): void }
     const isCalled = typeof called === "string" && called !== presence.heard;
     const now = core.clock.now().getTime();
     if (!isCalled && called !== undefined && Math.abs(now - beatAt) < beatEvery) return;
-    if (isCalled) {
-      await readAnew(core);
-      presence.heard = called;
-    }
+    // Somebody took it for one that has ended, and has not called it since.
+    const isForgotten = called === undefined;
+    if (isCalled || isForgotten) await readAnew(core);
+    if (isCalled) presence.heard = called;
     await beat(core, presence);
     beatAt = now;
   };
@@ -89,8 +107,11 @@ export async function leave(core: Core, serverId: string): Promise<void> {
 }
 
 /** The servers that run now, as they were last heard of. */
-export const liveServers = async (core: Core): Promise<Server[]> =>
-  await core.store.servers.seenSince(new Date(core.clock.now().getTime() - silence));
+export const liveServers = async (core: Core, readers: Pick<Readers, "servers"> = core.store): Promise<Server[]> =>
+  await readers.servers.seenSince(new Date(core.clock.now().getTime() - silence));
+
+/** The versions of the secrets that a server accepts; it writes by the first one. */
+export const secretsOf = ({ secrets }: Server): readonly string[] => secrets?.split(" ") ?? [];
 
 export type Answered = {
   readonly heard: readonly Server[];

@@ -11,7 +11,7 @@ import { fail } from "./errors.ts";
 import { type Kept, keepToken, stillKept, whileUnchanged } from "./kept.ts";
 import { addressKey } from "./limits.ts";
 import { requireAuthorityOver } from "./roles.ts";
-import { mintSecret, sameText, sha256, sign, verify } from "./secrets.ts";
+import { mintSecret, sameText, sha256, sign, verify, writingVersion } from "./secrets.ts";
 import { idleTtl, isAlive, needsTouch, standingOf } from "./standings.ts";
 
 /** Who is signed in, and the actor that the request's acts are done by. */
@@ -23,7 +23,8 @@ export type RevokeReason =
   | "revoked-by-operator"
   | "refresh-token-reused"
   | "refresh-generation-ahead"
-  | "another-client";
+  | "another-client"
+  | "secret-retired";
 
 const tokenPrefix = "st_";
 
@@ -51,6 +52,7 @@ export async function startSession(
     userId: user.id,
     credential,
     secretHash: secret && sha256(secret),
+    secretVersion: secret && writingVersion(core.keyring),
     epoch: user.epoch,
     createdAt: now,
     authenticatedAt: now,

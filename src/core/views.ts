@@ -1,5 +1,6 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
+import type { Server } from "../store/servers.ts";
 import type { SessionState } from "../store/sessions.ts";
 import type { Account, AuditEvent, Ban, Mail, Role, Session, SigningKey, Tombstone } from "../store/tables.ts";
 import type { Explanation } from "./audit/explanation.ts";
@@ -14,6 +15,7 @@ import type { Count } from "./limit-counts.ts";
 import type { Insight } from "./mail/mail-queue.ts";
 import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
+import type { Need, SecretState, Verified as VerifiedSecrets } from "./secrets/needs.ts";
 import type { Answered } from "./servers.ts";
 import type { Statistics } from "./statistics.ts";
 import type { BulkDisabled } from "./users/disabling.ts";
@@ -183,6 +185,36 @@ export const verifiedView = (verified: Verified) => ({
   head: markText(verified.head),
   found: verified.found,
   findings: verified.findings,
+});
+
+export const secretView = (secret: SecretState) => ({
+  version: secret.version,
+  state: secret.state,
+  accepted: secret.accepted,
+  added_at: time(secret.addedAt),
+  activated_at: time(secret.activatedAt),
+  retired_at: time(secret.retiredAt),
+  sealed: secret.sealed,
+  audit_heads: secret.auditHeads,
+  audit_events: secret.auditEvents,
+  sessions: secret.sessions,
+  refresh_families: secret.refreshFamilies,
+  last_session_ends_at: time(secret.lastSessionEnds),
+  servers: {
+    accepting: secret.servers.accepting.map(serverName),
+    refusing: secret.servers.refusing.map(serverName),
+  },
+});
+
+const serverName = ({ id, host }: Server): string => `${host}/${id}`;
+
+export const secretNeedView = ({ version, what, rows, until }: Need) => ({ version, what, rows, until: time(until) });
+
+export const verifiedSecretsView = ({ writing, examined, needs, droppable }: VerifiedSecrets) => ({
+  writing,
+  examined,
+  needs: needs.map(secretNeedView),
+  droppable,
 });
 
 export const signingKeyView = (key: SigningKey) => ({

@@ -156,6 +156,15 @@ export const auditEventReaders = (db: Db, { auditEvents }: Tables) => {
         .limit(1);
       return row && { seq: row.seq ?? 0, hash: row.hash ?? "" };
     },
+    /** How many entries bear a MAC of each server secret, by its version. */
+    countBySecret: async (): Promise<Array<{ version: string; rows: number }>> => {
+      const version = sql<string>`substr(${auditEvents.mac}, 1, 8)`;
+      return await db
+        .select({ version, rows: count() })
+        .from(auditEvents)
+        .where(isNotNull(auditEvents.mac))
+        .groupBy(version);
+    },
     count: async (): Promise<number> => await db.$count(auditEvents),
     /** How often something was done since. */
     countOf: async (action: string, since: Date): Promise<number> => {

@@ -16,6 +16,7 @@ export type Row = Readonly<Record<string, unknown>>;
  */
 const primaryKeys: { readonly [N in Content]: ReadonlyArray<keyof Tables[N]["$inferSelect"]> } = {
   signingKeys: ["kid"],
+  serverSecrets: ["version"],
   roles: ["name"],
   users: ["id"],
   tombstones: ["id"],

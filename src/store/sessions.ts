@@ -8,11 +8,15 @@ import {
   getTableColumns,
   gt,
   inArray,
+  isNotNull,
   isNull,
   lt,
+  max,
+  or,
   type SQL,
   sql,
 } from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import type { Db } from "./dialects/dialect.ts";
 import { givenRow, givenText, prepared } from "./dialects/prepared.ts";
 import { expiryReaders, expiryWriters } from "./expiry.ts";
@@ -37,7 +41,22 @@ export type SessionFilter = {
 
 const expiring = (table: Tables["sessions"]) => ({ table, key: table.id, end: table.idleExpiresAt });
 
-export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) => {
+/** Sessions that count at this time, of users that are joined with them. */
+export const aliveAt = (at: Date, { sessions, users }: Pick<Tables, "sessions" | "users">): SQL =>
+  sql`${and(
+    isNull(sessions.revokedAt),
+    gt(sessions.idleExpiresAt, at),
+    eq(sessions.epoch, users.epoch),
+    isNull(users.disabledAt),
+  )}`;
+
+/** A server secret; `unmarked` where it may also have signed what bears no version, because that was not noted then. */
+export type SignedBy = { readonly version: string; readonly unmarked: boolean };
+
+export const isSignedBy = (column: SQLiteColumn, { version, unmarked }: SignedBy): SQL | undefined =>
+  or(unmarked ? isNull(column) : undefined, eq(column, version));
+
+export const sessionReaders = (db: Db, { sessions, users, userRoles, refreshFamilies }: Tables) => {
   const { passwordHash: _, ...account } = getTableColumns(users);
   const standingQuery = prepared(
     "sessions.standing",
@@ -58,13 +77,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
       .where(eq(sessions.id, sql.placeholder("id"))),
   );
 
-  const alive = (at: Date): SQL =>
-    sql`${and(
-      isNull(sessions.revokedAt),
-      gt(sessions.idleExpiresAt, at),
-      eq(sessions.epoch, users.epoch),
-      isNull(users.disabledAt),
-    )}`;
+  const alive = (at: Date): SQL => aliveAt(at, { sessions, users });
 
   const matching = (filter: SessionFilter) =>
     and(
@@ -169,6 +182,32 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
         .where(alive(at));
       return row?.alive ?? 0;
     },
+    /** Sessions that are alive and whose token this secret signed, or may have signed, and when the last of them ends. */
+    needing: async (secret: SignedBy, at: Date): Promise<{ number: number; last: Date | null }> => {
+      const [row] = await db
+        .select({ number: count(), last: max(sessions.expiresAt) })
+        .from(sessions)
+        .innerJoin(users, eq(users.id, sessions.userId))
+        .where(and(isNotNull(sessions.secretHash), isSignedBy(sessions.secretVersion, secret), alive(at)));
+      return row ?? { number: 0, last: null };
+    },
+    /** At most `limit` of those, and of those that may come back with a refresh token that this secret made. */
+    pageNeeding: async (secret: SignedBy, at: Date, limit: number): Promise<Pick<Session, "id" | "userId">[]> =>
+      await db
+        .selectDistinct({ id: sessions.id, userId: sessions.userId })
+        .from(sessions)
+        .innerJoin(users, eq(users.id, sessions.userId))
+        .leftJoin(refreshFamilies, eq(refreshFamilies.sessionId, sessions.id))
+        .where(
+          and(
+            or(
+              and(isNotNull(sessions.secretHash), isSignedBy(sessions.secretVersion, secret)),
+              and(isNotNull(refreshFamilies.id), isSignedBy(refreshFamilies.secretVersion, secret)),
+            ),
+            alive(at),
+          ),
+        )
+        .limit(limit),
     /** How many sessions there are of each state. Walks along all of them. */
     tally: async (at: Date): Promise<Record<SessionState, number>> => {
       const state = sql<SessionState>`case when ${alive(at)} then 'alive' when ${sessions.revokedAt} is not null then 'revoked'

@@ -8,6 +8,8 @@ import { jobReaders, jobWriters } from "./jobs.ts";
 import { mailReaders, mailWriters } from "./mails.ts";
 import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
 import { roleReaders, roleWriters } from "./roles.ts";
+import { sealedTextReaders, sealedTextWriters } from "./sealed-texts.ts";
+import { serverSecretReaders, serverSecretWriters } from "./server-secrets.ts";
 import { serverReaders, serverWriters } from "./servers.ts";
 import { sessionReaders, sessionWriters } from "./sessions.ts";
 import { signingKeyReaders, signingKeyWriters } from "./signing-keys.ts";
@@ -34,6 +36,8 @@ const readersOf = (db: Db, tables: Tables) => ({
   bans: banReaders(db, tables),
   jobs: jobReaders(db, tables),
   servers: serverReaders(db, tables),
+  serverSecrets: serverSecretReaders(db, tables),
+  sealedTexts: sealedTextReaders(db, tables),
   contents: contentReaders(db, tables),
 });
 
@@ -55,6 +59,8 @@ const writersOf = (db: Db, tables: Tables) => {
     bans: { ...readers.bans, ...banWriters(db, tables) },
     jobs: { ...readers.jobs, ...jobWriters(db, tables) },
     servers: { ...readers.servers, ...serverWriters(db, tables) },
+    serverSecrets: { ...readers.serverSecrets, ...serverSecretWriters(db, tables) },
+    sealedTexts: { ...readers.sealedTexts, ...sealedTextWriters(db, tables) },
     contents: { ...readers.contents, ...contentWriters(db, tables) },
   };
 };

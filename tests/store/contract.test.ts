@@ -82,7 +82,7 @@ describe(dialect, () => {
       const count = async (where: Store): Promise<void> => {
         const counted = await where.write(async (tx) => {
           const family = await tx.refreshFamilies.byId("f1");
-          return await tx.refreshFamilies.advance("f1", family!.generation, at(1));
+          return await tx.refreshFamilies.advance("f1", family!.generation, at(1), "version1");
         });
         if (!counted) await count(where);
       };
@@ -230,7 +230,8 @@ describe(dialect, () => {
     await addUser("u1");
     await addSession("s1");
     await store.write((tx) => tx.refreshFamilies.insert(aFamily("f1", "s1")));
-    const advance = (generation: number) => store.write((tx) => tx.refreshFamilies.advance("f1", generation, at(7)));
+    const advance = (generation: number) =>
+      store.write((tx) => tx.refreshFamilies.advance("f1", generation, at(7), "version1"));
     expect([await advance(2), await advance(1), await advance(1)]).toEqual([false, true, false]);
     const retry = (generation: number) => store.write((tx) => tx.refreshFamilies.countRetry("f1", generation, 1));
     expect([await retry(2), await retry(1), await retry(1)]).toEqual([false, true, false]);

@@ -8,7 +8,7 @@ import type { Core } from "../core.ts";
 import { fail } from "../errors.ts";
 import { notify } from "../mail/notices.ts";
 import { addresseeOf, askForMail, queueMail, sendsMail } from "../mail.ts";
-import { hashPassword, provePassword } from "../passwords.ts";
+import { hashPassword, passwordTextNow, provePassword } from "../passwords.ts";
 import { requireAuthorityOver } from "../roles.ts";
 import { endAllSessions } from "../sessions.ts";
 import { forgiveTries, reserveMail } from "../tries.ts";
@@ -23,7 +23,10 @@ export async function changePassword(core: Core, by: UserActor, current: string,
   await checkPasswordOf(core, next, user, "new_password");
   const passwordHash = await hashPassword(core, user.id, next);
   await core.store.write(async (tx) => {
-    const replaced = await tx.users.replacePassword(user.id, user.passwordHash, passwordHash, core.clock.now());
+    const replace = async (from: string | null | undefined): Promise<boolean> =>
+      from !== undefined && (await tx.users.replacePassword(user.id, from, passwordHash, core.clock.now()));
+    // A rotation of the server secret may have sealed it anew.
+    const replaced = (await replace(user.passwordHash)) || (await replace(await passwordTextNow(core, tx, user)));
     if (!replaced) return fail("invalid_credentials", { detail: "The password was changed a moment ago." });
     // From here on nobody else can move the epoch: whoever was signed out before this stays signed out.
     const fresh = await tx.users.byId(user.id);

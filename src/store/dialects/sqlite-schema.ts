@@ -12,6 +12,7 @@ export const {
   challenges,
   mails,
   signingKeys,
+  serverSecrets,
   auditEvents,
   auditHeads,
   tries,
