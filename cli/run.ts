@@ -33,7 +33,7 @@ export const commands: Tree = {
   },
   session: { summary: "who is signed in: list, get, explain, revoke", load: () => import("./sessions.ts") },
   token: { summary: "what was issued: purge, inspect, stats", load: () => import("./tokens.ts") },
-  key: { summary: "signing keys: list, rotate", load: () => import("./keys.ts") },
+  key: { summary: "signing keys: list, rotate, retire, export-public", load: () => import("./keys.ts") },
   audit: { summary: "what was done: list, tail, export, verify, purge", load: () => import("./audit.ts") },
   check: { summary: "why, or why not: authz", load: () => import("./check.ts") },
   mail: { summary: "what users are written: queue, flush, preview, test", load: () => import("./mail.ts") },
@@ -174,7 +174,9 @@ async function within<T>(
     if (last) throw late;
     return result;
   } catch (error) {
-    throw last && !(error instanceof PipeClosed) ? late : error;
+    // What was left undone is known better by whoever did the rest.
+    const knowsBetter = error instanceof PipeClosed || (error instanceof DomainError && error.kind === "partial");
+    throw last && !knowsBetter ? late : error;
   } finally {
     clearTimeout(first);
     clearTimeout(last);

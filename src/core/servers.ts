@@ -4,7 +4,7 @@
  */
 import type { Server } from "../store/servers.ts";
 import type { Core } from "./core.ts";
-import { currentKeys } from "./signing-keys.ts";
+import { currentKeys, rereadKeys } from "./signing-keys.ts";
 import { rest } from "./upkeep.ts";
 
 /** How often a server looks whether it is called, in milliseconds. */
@@ -21,12 +21,13 @@ export type Presence = Pick<Server, "id" | "host" | "version" | "startedAt"> & {
 
 /** Says that the server lives, and what it goes by. Proves by the way that the database can be written to. */
 export async function beat(core: Core, presence: Presence): Promise<void> {
-  const keys = core.keyCache.keys?.verifying.keys();
+  // Read anew where nobody has asked for them for long; without any, the rest still counts.
+  const keys = await currentKeys(core).catch(() => undefined);
   await core.store.write((tx) =>
     tx.servers.beat({
       ...presence,
       seenAt: core.clock.now(),
-      keys: keys ? [...keys].join(" ") : null,
+      keys: keys ? [...keys.verifying.keys()].join(" ") : null,
       secrets: core.keyring.secrets.map(({ version }) => version).join(" "),
     }),
   );
@@ -35,8 +36,7 @@ export async function beat(core: Core, presence: Presence): Promise<void> {
 /** Lets go of whatever was kept, so that what was written before the call counts with the next request. */
 async function readAnew(core: Core): Promise<void> {
   core.kept.distrustBefore = core.clock.now().getTime();
-  delete core.keyCache.keys;
-  await Promise.all([currentKeys(core), core.bans.read()]);
+  await Promise.all([rereadKeys(core), core.bans.read()]);
 }
 
 /** Listens for calls, and says every now and then that the server lives, until it is stopped. */

@@ -3,7 +3,7 @@ import { type Actor, job } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
-import { retireSigningKeys } from "./signing-keys.ts";
+import { retireSigningKeys } from "./signing-keys/minting.ts";
 import { expiredTombstones, purgePeople } from "./users/tombstones.ts";
 
 export const purgeKinds = ["sessions", "keys", "servers", "tries", "challenges", "mails", "users"] as const;

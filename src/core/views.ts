@@ -1,6 +1,6 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Account, AuditEvent, Ban, Mail, Role, Session, SigningKey, Tombstone } from "../store/tables.ts";
+import type { Account, AuditEvent, Ban, Mail, Role, Session, Tombstone } from "../store/tables.ts";
 import type { Explanation } from "./audit/explanation.ts";
 import { markText, type Verified } from "./audit/verification.ts";
 import type { Credentials } from "./credentials.ts";
@@ -12,6 +12,9 @@ import type { Count } from "./limit-counts.ts";
 import type { Insight } from "./mail/mail-queue.ts";
 import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
+import type { Answered } from "./servers.ts";
+import type { ListedKey } from "./signing-keys/listing.ts";
+import type { Rotation } from "./signing-keys/rotation.ts";
 import type { BulkDisabled } from "./users/disabling.ts";
 
 /**
@@ -181,14 +184,31 @@ export const verifiedView = (verified: Verified) => ({
   findings: verified.findings,
 });
 
-export const signingKeyView = (key: SigningKey) => ({
+/** `known_at` is from when on a key that is still to come may sign; `held_by_at_most` counts sessions. */
+export const signingKeyView = (key: ListedKey) => ({
   kid: key.kid,
   algorithm: key.algorithm,
   state: key.state,
   published_at: key.publishedAt.toISOString(),
+  known_at: time(key.knownAt),
   activated_at: time(key.activatedAt),
+  held_by_at_most: key.heldByAtMost,
   retires_at: time(key.retiresAt),
   retired_at: time(key.retiredAt),
+});
+
+export const rotationView = (rotation: Rotation) => ({
+  algorithm: rotation.algorithm,
+  activated: rotation.activated,
+  replaced: rotation.replaced,
+  rotated_at: rotation.rotatedAt.toISOString(),
+});
+
+/** How far a call to the servers came. */
+export const answeredView = ({ heard, silent, took }: Answered) => ({
+  servers: heard.length + silent.length,
+  silent: silent.map(({ id, host }) => ({ id, host })),
+  took_ms: took,
 });
 
 /** `due_at` is when it is tried next; of one that is over, when that was. */

@@ -1,4 +1,19 @@
-import { and, asc, count, desc, eq, getTableColumns, gt, inArray, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  gte,
+  inArray,
+  isNull,
+  lt,
+  lte,
+  type SQL,
+  sql,
+} from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
 import { prepared } from "./dialects/prepared.ts";
 import type { Account, Session, Tables, User } from "./tables.ts";
@@ -140,6 +155,22 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
         .innerJoin(users, eq(users.id, sessions.userId))
         .where(alive(at));
       return row?.alive ?? 0;
+    },
+    /** Sessions with access tokens that are alive, were there before `until`, and have been used since `since`. */
+    countTokenHolders: async (at: Date, since: Date, until: Date): Promise<number> => {
+      const [row] = await db
+        .select({ holders: count() })
+        .from(sessions)
+        .innerJoin(users, eq(users.id, sessions.userId))
+        .where(
+          and(
+            alive(at),
+            eq(sessions.credential, "tokens"),
+            gte(sessions.lastSeenAt, since),
+            lte(sessions.createdAt, until),
+          ),
+        );
+      return row?.holders ?? 0;
     },
     /** What has become of all sessions that are stored, and how many users have one that is alive. */
     tally: async (at: Date) => {

@@ -11,7 +11,7 @@ import { login, signOut } from "../../src/core/login.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate, revokeOwnSession, revokeSessions, signOutEverywhere } from "../../src/core/sessions.ts";
-import { rotateSigningKey } from "../../src/core/signing-keys.ts";
+import { replaceSigningKeys } from "../../src/core/signing-keys/retirement.ts";
 import { proveAgain } from "../../src/core/step-up.ts";
 import { purge, purgeKinds } from "../../src/core/upkeep.ts";
 import { changePassword, setPassword } from "../../src/core/users/new-passwords.ts";
@@ -188,7 +188,7 @@ describe("whatever changes something records it", () => {
         await resetCounts(at, root, id);
       },
     ],
-    rotateSigningKey: ["key.rotated", (at) => rotateSigningKey(at, root, { immediately: true })],
+    replaceSigningKeys: ["key.rotated", (at) => replaceSigningKeys(at, root)],
     purge: [
       "purge.done",
       async (at) => {
