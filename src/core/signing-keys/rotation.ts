@@ -74,14 +74,15 @@ export async function rotateSigningKey(
   for (;;) {
     const step = await takeStep(core, by, algorithm);
     if ("rotation" in step) return { ...step.rotation, isEarlier: false };
-    const earlier = recentRotation(core, await core.store.signingKeys.current(), algorithm);
-    if (earlier) return { ...earlier, isEarlier: true };
     const { waiting } = step;
-    onWait?.(waiting);
     const left = waiting.until.getTime() - core.clock.now().getTime();
+    const rows = await core.store.signingKeys.current();
+    const earlier = left > 0 ? recentRotation(core, rows, algorithm) : undefined;
+    if (earlier) return { ...earlier, isEarlier: true };
+    onWait?.(waiting);
     if (interrupted?.aborted) return failWaiting(waiting, left);
-    if (left <= 0) await callServers(core, { timeout: answerWithin, ...(interrupted && { interrupted }) });
-    await rest(core, left > 0 ? Math.min(left, lookEvery) : lookEvery, interrupted);
+    if (left > 0) await rest(core, Math.min(left, lookEvery), interrupted);
+    else await callServers(core, { timeout: answerWithin, ...(interrupted && { interrupted }) });
   }
 }
 
