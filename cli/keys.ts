@@ -141,7 +141,7 @@ function tellAnswered(desk: Desk, { heard, silent, took }: Answered): void {
 }
 
 /** What is waited for, as a bar on a terminal: in seconds. */
-function waitingOn(desk: Desk): { show(waiting: Waiting): void; end(): void } {
+function waitingOn(desk: Desk): { readonly show: (waiting: Waiting) => void; readonly end: () => void } {
   let bar: { readonly kid: string; readonly end: number; readonly progress: Progress } | undefined;
   let shown = 0;
   return {
@@ -151,7 +151,7 @@ function waitingOn(desk: Desk): { show(waiting: Waiting): void; end(): void } {
         bar?.progress.end();
         desk.detail(`The next key ${kid} is published. Clients know it from ${until.toISOString()} on.`);
         const total = Math.max(0, Math.ceil((until.getTime() - now) / 1000));
-        bar = { kid, end: until.getTime(), progress: desk.progress(total, "until every client knows the next key") };
+        bar = { kid, end: until.getTime(), progress: desk.progress(total, "until clients know the next key") };
         shown = now;
       }
       const seconds = Math.floor((now - shown) / 1000);

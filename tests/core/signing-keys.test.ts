@@ -135,7 +135,7 @@ describe("TK-6 a rotation", () => {
     const begun = core.clock.now().getTime();
     const both = await passing(Promise.all([1, 2].map(() => rotateSigningKey(core, root, { onWait }))), 5 * second);
     expect(new Set(both.map(({ activated }) => activated))).toEqual(new Set([next.kid]));
-    expect(both.map(({ isEarlier }) => isEarlier).toSorted()).toEqual([false, true]);
+    expect(both.filter(({ isEarlier }) => isEarlier)).toHaveLength(1);
     expect(core.clock.now().getTime() - begun).toBeWithin(due, due + minute);
     expect(new Set(told)).toEqual(new Set([`${next.kid} ${new Date(begun + due).toISOString()}`]));
     expect(await counts()).toEqual({ active: 1, next: 1, retiring: 1 });
@@ -569,7 +569,7 @@ describe("TK-6 races", () => {
       const signing = await Promise.all(all.map(async (one) => (await currentKeys(one)).signing.kid));
       expect(new Set(signing).size).toBe(1);
       const next = (await listSigningKeys(all[0]!)).filter(({ state }) => state === "next");
-      expect(next.map(({ algorithm }): string => algorithm).toSorted()).toEqual(algorithms.toSorted());
+      expect(new Set(next.map(({ algorithm }): string => algorithm))).toEqual(new Set(algorithms));
       for (const one of all) await one.close();
       await fresh.drop();
     },
