@@ -2,9 +2,9 @@ import { formatDuration } from "../src/config/durations.ts";
 import { DomainError, fail } from "../src/core/errors.ts";
 import type { Answered } from "../src/core/servers.ts";
 import { exportSigningKeys, exportSigningPems, listSigningKeys } from "../src/core/signing-keys/listing.ts";
-import { replaceLeakedKeys, retireSigningKey } from "../src/core/signing-keys/retirement.ts";
+import { previewRetirement, replaceLeakedKeys, retireSigningKey } from "../src/core/signing-keys/retirement.ts";
 import { namesOf, rotateIfDue, rotateSigningKey, type Waiting } from "../src/core/signing-keys/rotation.ts";
-import { answeredView, rotationView, signingKeyView } from "../src/core/views.ts";
+import { answeredView, retirementPreviewView, rotationView, signingKeyView } from "../src/core/views.ts";
 import { counted } from "./arguments.ts";
 import { command, group } from "./command.ts";
 import type { Desk } from "./desk.ts";
@@ -167,24 +167,30 @@ const retire = command({
   description:
     "Retire a key whose tokens are over, or one that is still to come, in whose place another one is published. Servers let go of it at once. For a key that has leaked there is `authctl key rotate --now`.",
   effect: "destructive",
+  dryRun: true,
   args: {
     kid: positional("KID", "the id of the key", { required: true }),
     force: toggle("even where a token that it signed could still be alive: such tokens die. Wants --confirm"),
     confirm: text("the id of the key once more, for --force", { hint: "KID" }),
   },
-  examples: ["authctl key retire 019a4f0c-…", "authctl key retire 019a4f0c-… --force --confirm 019a4f0c-…"],
+  examples: [
+    "authctl key retire 019a4f0c-…",
+    "authctl key retire 019a4f0c-… --force --dry-run",
+    "authctl key retire 019a4f0c-… --force --confirm 019a4f0c-…",
+  ],
   exits: {
     3: "there is no such key",
     4: "a token that it signed could still be alive, or no other key could sign in its place",
     6: "a server has not answered",
   },
   async run({ kid, force, confirm }, desk) {
-    if (force && confirm !== kid) {
+    if (force && confirm !== kid && !desk.dryRun) {
       fail("confirmation_required", {
         detail: `--force kills the tokens that the key has signed. To do it: authctl key retire ${kid} --force --confirm ${kid}`,
       });
     }
     await desk.withCore(async (core, by) => {
+      if (desk.dryRun) return await desk.print(retirementPreviewView(await previewRetirement(core, kid, force)));
       const { answered, ...done } = await retireSigningKey(core, by, kid, {
         force,
         timeout: patience,

@@ -14,6 +14,7 @@ import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
 import type { Answered } from "./servers.ts";
 import type { ListedKey } from "./signing-keys/listing.ts";
+import type { previewRetirement } from "./signing-keys/retirement.ts";
 import type { Rotation } from "./signing-keys/rotation.ts";
 import type { BulkDisabled } from "./users/disabling.ts";
 
@@ -202,6 +203,12 @@ export const rotationView = (rotation: Rotation) => ({
   activated: rotation.activated,
   replaced: rotation.replaced,
   rotated_at: rotation.rotatedAt.toISOString(),
+});
+
+export const retirementPreviewView = (preview: Awaited<ReturnType<typeof previewRetirement>>) => ({
+  retired: preview.retired,
+  activated: preview.activated,
+  held_by_at_most: preview.heldByAtMost,
 });
 
 /** How far a call to the servers came. */

@@ -159,6 +159,14 @@ describe.concurrent("key retire", () => {
     for (const confirm of ["", " --confirm", ` --confirm ${(await keyIn(shell, "next")).kid}`]) {
       expect((await shell.run(`key retire ${active} --force${confirm}`)).code).toBe(2);
     }
+    const before = await list(shell);
+    expect((await shell.run(`key retire ${active} --dry-run`)).code).toBe(4);
+    expect(await shell.json(`key retire ${active} --force --dry-run`)).toEqual({
+      retired: active,
+      activated: null,
+      held_by_at_most: 0,
+    });
+    expect(await list(shell)).toEqual(before);
     expect(await shell.json(`key retire ${active} --force --confirm ${active}`)).toMatchObject({
       retired: active,
       activated: null,

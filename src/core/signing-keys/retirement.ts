@@ -6,6 +6,7 @@ import type { Core } from "../core.ts";
 import { fail } from "../errors.ts";
 import { type Answered, callServers } from "../servers.ts";
 import { activeOf } from "../signing-keys.ts";
+import { listSigningKeys } from "./listing.ts";
 import { mintKey, publishKey, retireAtOnce } from "./minting.ts";
 import { knownAt, letSign, type Rotation, serversWithout } from "./rotation.ts";
 
@@ -71,8 +72,7 @@ export async function retireSigningKey(
   { force, ...patience }: Patience & { readonly force: boolean },
 ): Promise<Retirement> {
   const row = (await core.store.signingKeys.all()).find((one) => one.kid === kid);
-  if (!row)
-    return fail("not_found", { detail: "There is no such key. `authctl key list` shows those that there are." });
+  if (!row) return failUnknown();
   const spare = await mintKey(core, row.algorithm);
   const successor = row.state === "active" ? await knownSuccessor(core, row) : undefined;
   const verdict = await core.store.write(async (tx) => {
@@ -81,7 +81,7 @@ export async function retireSigningKey(
     const key = rows.find((one) => one.kid === kid);
     if (!key) return { retired: null, activated: null };
     const next = rows.find((one) => one.kid === successor && one.state === "next");
-    const refusal = whyNot(core, key, next, force);
+    const refusal = whyNot(core, key, next?.kid, force);
     if (refusal) return { refusal };
     if (next) await letSign(core, tx, by, { rows, next, spare });
     await retireAtOnce(core, tx, by, [kid]);
@@ -92,6 +92,24 @@ export async function retireSigningKey(
   return { ...verdict, answered: await callServers(core, patience) };
 }
 
+/** What retiring a key would do now: fails as that would, and changes nothing. */
+export async function previewRetirement(
+  core: Core,
+  kid: string,
+  force: boolean,
+): Promise<Pick<Retirement, "retired" | "activated"> & { readonly heldByAtMost: number }> {
+  const key = (await listSigningKeys(core)).find((one) => one.kid === kid);
+  if (!key) return failUnknown();
+  if (key.state === "retired") return { retired: null, activated: null, heldByAtMost: 0 };
+  const successor = key.state === "active" ? await knownSuccessor(core, key) : undefined;
+  const refusal = whyNot(core, key, successor, force);
+  if (refusal) return fail("key_in_use", { detail: refusal });
+  return { retired: kid, activated: successor ?? null, heldByAtMost: key.heldByAtMost };
+}
+
+const failUnknown = (): never =>
+  fail("not_found", { detail: "There is no such key. `authctl key list` shows those that there are." });
+
 /** The key that could sign in the place of an active one now: everybody can know it, and every live server serves it. */
 async function knownSuccessor(core: Core, active: SigningKey): Promise<string | undefined> {
   const rows = await core.store.signingKeys.current();
@@ -101,7 +119,7 @@ async function knownSuccessor(core: Core, active: SigningKey): Promise<string | 
 }
 
 /** What speaks against retiring the key now, for people. */
-function whyNot(core: Core, key: SigningKey, successor: SigningKey | undefined, force: boolean): string | undefined {
+function whyNot(core: Core, key: SigningKey, successor: string | undefined, force: boolean): string | undefined {
   const forced = `\`authctl key retire ${key.kid} --force --confirm ${key.kid}\``;
   if (key.state === "active" && !successor) {
     return "It signs, and there is no other key that clients know. `authctl key rotate` waits until there is one; `authctl key rotate --now` is for a key that has leaked.";
