@@ -33,7 +33,7 @@ export const commands: Tree = {
   },
   session: { summary: "who is signed in: list, get, explain, revoke", load: () => import("./sessions.ts") },
   token: { summary: "what was issued: purge, inspect, stats", load: () => import("./tokens.ts") },
-  key: { summary: "signing keys: list, rotate", load: () => import("./keys.ts") },
+  key: { summary: "signing keys: list, rotate, retire, export-public", load: () => import("./keys.ts") },
   secret: {
     summary: "the server secrets: status, rotate, verify, retire, generate",
     load: () => import("./secrets.ts"),
@@ -186,7 +186,9 @@ async function within<T>(
     if (last) throw late;
     return result;
   } catch (error) {
-    throw last && !(error instanceof PipeClosed) ? late : error;
+    // What was left undone is known better by whoever did the rest.
+    const knowsBetter = error instanceof PipeClosed || (error instanceof DomainError && error.kind === "partial");
+    throw last && !knowsBetter ? late : error;
   } finally {
     clearTimeout(first);
     clearTimeout(last);

@@ -197,9 +197,11 @@ export async function openCore(opening: Opening): Promise<Core> {
     }));
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
-    await currentKeys(core);
+    const { signing } = await currentKeys(core);
     if (opening.purpose === "serve") {
       await adoptSecrets(core);
+      const { TOKEN_ALGORITHM: wanted } = config;
+      if (signing.algorithm !== wanted) log.warn("token_algorithm_differs", { wanted, signing: signing.algorithm });
       const first = await seedFirstAdmin(core, serverJob);
       if (first?.outcome === "created") made(`made the first admin ${first.user.email}`);
     }

@@ -224,12 +224,17 @@ export const table = {
       fallback: "0",
     }),
     TOKEN_ALGORITHM: required({
-      doc: "The algorithm that signs access tokens.",
+      doc: "The algorithm that access tokens are to be signed with. Which one signs is said by the keys in the database, so that servers never disagree: after a change here, `authctl key rotate` publishes a key of it, waits until every client can know it, and lets it sign, without an outage.",
       parse: (value) =>
         (["ES256", "EdDSA", "RS256"] as const).find((one) => one.toLowerCase() === value.toLowerCase()) ??
         unfit("one of ES256, EdDSA, RS256"),
       fallback: "ES256",
       aliases: { ALGORITHM: algorithm },
+    }),
+    KEY_ROTATION: required({
+      doc: "After how long `authctl key rotate --if-due` lets the next signing key sign; 0 never.",
+      parse: upTo("3650d"),
+      fallback: "90d",
     }),
     TOKEN_AUDIENCE: required({
       doc: "The audience of the access tokens.",

@@ -34,7 +34,9 @@ export function startCaretaker(core: Core): Caretaker {
   };
   const run = async (name: JobName): Promise<void> => {
     try {
-      const { counts, left } = await jobs[name].run(core, job(name), { ...budget, interrupted: signal });
+      const { counts, left } = await core.meter.job(name, () =>
+        jobs[name].run(core, job(name), { ...budget, interrupted: signal }),
+      );
       core.log.debug("job_done", { job: name, finished: left === undefined, ...counts });
     } catch (error) {
       // Another server does it, or cron.

@@ -279,10 +279,10 @@ export const catalogue = {
     title: "This migration has no way back",
     detail: "Restore a backup that was made before it.",
   },
-  key_not_due: {
+  key_in_use: {
     kind: "conflict",
-    title: "The next key has not been published for long enough",
-    detail: "Repeat the command later, or use --now where a key has leaked.",
+    title: "The key is still in use",
+    detail: "Let the next key sign first, with `authctl key rotate`, and wait until the tokens of this one are over.",
   },
   too_many_affected: {
     kind: "conflict",

@@ -3,10 +3,9 @@ import type { JobFailure, JobSuccess } from "../store/jobs.ts";
 import type { Actor } from "./actors.ts";
 import { purgeAudit } from "./audit/retention.ts";
 import type { Core } from "./core.ts";
-import { DomainError } from "./errors.ts";
 import { flushMail, leftOf } from "./mail/postman.ts";
 import { purge, purgeKinds } from "./purging.ts";
-import { rotateSigningKey } from "./signing-keys.ts";
+import { rotateIfDue } from "./signing-keys/rotation.ts";
 import { type Budget, type JobName, jobNames, soleRun } from "./upkeep.ts";
 
 const minute = 60_000;
@@ -57,14 +56,15 @@ export const jobs: Readonly<Record<JobName, Job>> = {
     },
   },
   "key-rotation": {
-    does: "lets the next key sign once the one before has signed for 90 days, and retires those that are done",
+    does: "lets the next key sign once the one before has signed for KEY_ROTATION, and retires those that are done",
     every: day,
     cron: "17 4 * * *",
     calendar: "*-*-* 04:17",
     isServers: true,
     run: async (core, by) => {
-      const rotated = await rotateIfDue(core, by);
-      return { counts: { rotated }, left: undefined };
+      const { published, activated, retired } = await rotateIfDue(core, by);
+      const counts = { published: published ? 1 : 0, activated: activated ? 1 : 0, retired: retired.length };
+      return { counts, left: undefined };
     },
   },
   mail: {
@@ -86,32 +86,6 @@ const keepAudit = (core: Core) =>
     const answer = { removed: 0, finished: true };
     return { answer, success: { entries: 0 } };
   });
-
-/** How long a key signs, in milliseconds. */
-const signsFor = 90 * day;
-
-/** Rotates where the key that signs is old enough and clients can know the next one. Answers how many times: 0 or 1. */
-async function rotateIfDue(core: Core, by: Actor): Promise<number> {
-  return await soleRun(core, "key-rotation", async () => {
-    const algorithm = core.settings.TOKEN_ALGORITHM;
-    const keys = await core.store.signingKeys.current();
-    const active = keys.find((key) => key.state === "active" && key.algorithm === algorithm);
-    const isOld = active?.activatedAt && core.clock.now().getTime() - active.activatedAt.getTime() >= signsFor;
-    const answer = isOld ? await rotateOnce(core, by) : 0;
-    return { answer, success: { rotated: answer } };
-  });
-}
-
-async function rotateOnce(core: Core, by: Actor): Promise<number> {
-  try {
-    await rotateSigningKey(core, by, { immediately: false });
-    return 1;
-  } catch (error) {
-    // Another run was faster, and the key after that one is too new: so it is done.
-    if (error instanceof DomainError && error.code === "key_not_due") return 0;
-    throw error;
-  }
-}
 
 /** A job with what became of it last. */
 export type JobStatus = Pick<Job, "does" | "every"> & {

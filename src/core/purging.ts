@@ -5,7 +5,7 @@ import { previewAuditPurge, purgeAudit } from "./audit/retention.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { DomainError } from "./errors.ts";
-import { retireSigningKeys } from "./signing-keys.ts";
+import { retireSigningKeys } from "./signing-keys/minting.ts";
 import { type Budget, isOver, rest, soleRun } from "./upkeep.ts";
 import { purgePeople, tombstonesBefore } from "./users/tombstones.ts";
 

@@ -7,7 +7,7 @@ import type { Readers } from "../store/store.ts";
 import type { Core } from "./core.ts";
 import { forgetAll } from "./kept.ts";
 import { followSecrets } from "./secrets/keyrings.ts";
-import { currentKeys } from "./signing-keys.ts";
+import { currentKeys, rereadKeys } from "./signing-keys.ts";
 import { rest } from "./upkeep.ts";
 
 /** How often a server looks whether it is called, in milliseconds. */
@@ -24,7 +24,8 @@ export type Presence = Pick<Server, "id" | "host" | "version" | "startedAt"> & {
 
 /** Says that the server lives, and what it goes by. Proves by the way that the database can be written to. */
 export async function beat(core: Core, presence: Presence): Promise<void> {
-  await core.store.write((tx) => tx.servers.beat(rowOf(core, presence)));
+  const row = await rowOf(core, presence);
+  await core.store.write((tx) => tx.servers.beat(row));
 }
 
 /**
@@ -32,19 +33,21 @@ export async function beat(core: Core, presence: Presence): Promise<void> {
  * other secret: fails with `secret_mismatch` where it does not hold that one.
  */
 export async function join(core: Core, presence: Presence): Promise<void> {
+  const row = await rowOf(core, presence);
   await core.store.write(async (tx) => {
     await tx.serverSecrets.claim();
-    await tx.servers.beat(rowOf(core, presence));
+    await tx.servers.beat(row);
   });
   await followSecrets(core);
 }
 
-function rowOf(core: Core, presence: Presence) {
-  const keys = core.keyCache.keys?.verifying.keys();
+async function rowOf(core: Core, presence: Presence) {
+  // Read anew where nobody has asked for them for long; without any, the rest still counts.
+  const keys = await currentKeys(core).catch(() => undefined);
   return {
     ...presence,
     seenAt: core.clock.now(),
-    keys: keys ? [...keys].join(" ") : null,
+    keys: keys ? [...keys.verifying.keys()].join(" ") : null,
     secrets: core.keyring.secrets.map(({ version }) => version).join(" "),
   };
 }
@@ -53,10 +56,9 @@ function rowOf(core: Core, presence: Presence) {
 async function readAnew(core: Core): Promise<void> {
   core.kept.distrustBefore = core.clock.now().getTime();
   forgetAll(core.kept);
-  delete core.keyCache.keys;
   // Before the keys, which may be sealed anew. What cannot be read leaves the secrets as they are.
   await followSecrets(core).catch((error: unknown) => core.log.error("secrets_not_read", {}, error));
-  await Promise.all([currentKeys(core), core.bans.read()]);
+  await Promise.all([rereadKeys(core), core.bans.read()]);
 }
 
 /** Listens for calls, and says every now and then that the server lives, until it is stopped. */

@@ -9,7 +9,7 @@ import { whileUnchanged } from "./kept.ts";
 import { open, seal } from "./secrets.ts";
 
 /** Each use moves the idle limit on, but it is written at most so often, in milliseconds. */
-const touchInterval = 60_000;
+export const touchInterval = 60_000;
 
 export function idleTtl(core: Core, credential: CredentialKind): number {
   return credential === "tokens" ? core.settings.REFRESH_TOKEN_TTL : core.settings.SESSION_IDLE_TTL;

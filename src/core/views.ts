@@ -2,7 +2,7 @@ import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
 import type { Server } from "../store/servers.ts";
 import type { SessionState } from "../store/sessions.ts";
-import type { Account, AuditEvent, Ban, Mail, Role, Session, SigningKey, Tombstone } from "../store/tables.ts";
+import type { Account, AuditEvent, Ban, Mail, Role, Session, Tombstone } from "../store/tables.ts";
 import type { Explanation } from "./audit/explanation.ts";
 import { markText, type Verified } from "./audit/verification.ts";
 import type { Credentials } from "./credentials.ts";
@@ -17,6 +17,9 @@ import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
 import type { Need, SecretState, Verified as VerifiedSecrets } from "./secrets/needs.ts";
 import type { Answered } from "./servers.ts";
+import type { ListedKey } from "./signing-keys/listing.ts";
+import type { previewRetirement } from "./signing-keys/retirement.ts";
+import type { Rotation } from "./signing-keys/rotation.ts";
 import type { Statistics } from "./statistics.ts";
 import type { BulkDisabled } from "./users/disabling.ts";
 
@@ -217,14 +220,37 @@ export const verifiedSecretsView = ({ writing, examined, needs, droppable }: Ver
   droppable,
 });
 
-export const signingKeyView = (key: SigningKey) => ({
+/** `known_at` is from when on a key that is still to come may sign; `held_by_at_most` counts sessions. */
+export const signingKeyView = (key: ListedKey) => ({
   kid: key.kid,
   algorithm: key.algorithm,
   state: key.state,
   published_at: key.publishedAt.toISOString(),
+  known_at: time(key.knownAt),
   activated_at: time(key.activatedAt),
+  held_by_at_most: key.heldByAtMost,
   retires_at: time(key.retiresAt),
   retired_at: time(key.retiredAt),
+});
+
+export const rotationView = (rotation: Rotation) => ({
+  algorithm: rotation.algorithm,
+  activated: rotation.activated,
+  replaced: rotation.replaced,
+  rotated_at: rotation.rotatedAt.toISOString(),
+});
+
+export const retirementPreviewView = (preview: Awaited<ReturnType<typeof previewRetirement>>) => ({
+  retired: preview.retired,
+  activated: preview.activated,
+  held_by_at_most: preview.heldByAtMost,
+});
+
+/** How far a call to the servers came. */
+export const answeredView = ({ heard, silent, took }: Answered) => ({
+  servers_heard: heard.length,
+  servers_silent: silent.map(({ id, host }) => ({ id, host })),
+  waited_ms: took,
 });
 
 /** `due_at` is when it is tried next; of one that is over, when that was. */
@@ -283,12 +309,6 @@ export const statisticsView = (found: Statistics) => ({
   purgeable: Object.fromEntries(found.removable.map(({ kind, rows }) => [kind, rows])),
   database_bytes: found.databaseBytes,
   database_free_bytes: found.freeBytes,
-});
-
-export const answeredView = ({ heard, silent, took }: Answered) => ({
-  servers_heard: heard.length,
-  servers_silent: silent.map(({ id, host }) => ({ id, host })),
-  waited_ms: took,
 });
 
 /** `failed_at` only where it has not succeeded since. */

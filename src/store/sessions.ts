@@ -7,10 +7,12 @@ import {
   exists,
   getTableColumns,
   gt,
+  gte,
   inArray,
   isNotNull,
   isNull,
   lt,
+  lte,
   max,
   or,
   type SQL,
@@ -181,6 +183,22 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles, refreshFami
         .innerJoin(users, eq(users.id, sessions.userId))
         .where(alive(at));
       return row?.alive ?? 0;
+    },
+    /** Sessions with access tokens that are alive, were there before `until`, and have been used since `since`. */
+    countTokenHolders: async (at: Date, since: Date, until: Date): Promise<number> => {
+      const [row] = await db
+        .select({ holders: count() })
+        .from(sessions)
+        .innerJoin(users, eq(users.id, sessions.userId))
+        .where(
+          and(
+            alive(at),
+            eq(sessions.credential, "tokens"),
+            gte(sessions.lastSeenAt, since),
+            lte(sessions.createdAt, until),
+          ),
+        );
+      return row?.holders ?? 0;
     },
     /** Sessions that are alive and whose token this secret signed, or may have signed, and when the last of them ends. */
     needing: async (secret: SignedBy, at: Date): Promise<{ number: number; last: Date | null }> => {

@@ -166,6 +166,8 @@ export function defineTables(k: Kit) {
       privateJwk: k.text("private_jwk"),
       publishedAt: k.instant("published_at").notNull(),
       activatedAt: k.instant("activated_at"),
+      /** The longest life of a token that it signs, in milliseconds: ACCESS_TOKEN_TTL of whichever server has most. */
+      longestLife: k.count("longest_life").notNull().default(0),
       /** When the last token that it signed has expired; known once it signs no more. */
       retiresAt: k.instant("retires_at"),
       retiredAt: k.instant("retired_at"),

@@ -144,9 +144,11 @@ export const toys: Tree = {
           wait: command({
             description: "Wait for a signal.",
             effect: "write",
-            async run(_, desk) {
+            args: { left: toggle("tell what is left") },
+            async run({ left }, desk) {
               await new Promise((resolve) => desk.interrupted.addEventListener("abort", resolve));
               desk.say("batch finished");
+              if (left) fail("partly_done", { detail: "Two toys are left." });
             },
           }),
           part: group({

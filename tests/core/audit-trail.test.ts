@@ -12,7 +12,7 @@ import { purge, purgeKinds } from "../../src/core/purging.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate, revokeOwnSession, revokeSessions, signOutEverywhere } from "../../src/core/sessions.ts";
-import { rotateSigningKey } from "../../src/core/signing-keys.ts";
+import { replaceSigningKeys } from "../../src/core/signing-keys/retirement.ts";
 import { proveAgain } from "../../src/core/step-up.ts";
 import { changePassword, setPassword } from "../../src/core/users/new-passwords.ts";
 import { register } from "../../src/core/users/registration.ts";
@@ -196,7 +196,7 @@ describe("whatever changes something records it", () => {
         await resetCounts(at, root, id);
       },
     ],
-    rotateSigningKey: ["key.rotated", (at) => rotateSigningKey(at, root, { immediately: true })],
+    replaceSigningKeys: ["key.rotated", (at) => replaceSigningKeys(at, root)],
     purge: [
       "purge.done",
       async (at) => {

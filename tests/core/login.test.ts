@@ -4,6 +4,7 @@ import { login } from "../../src/core/login.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { open } from "../../src/core/secrets.ts";
 import { authenticate } from "../../src/core/sessions.ts";
+import { replaceSigningKeys } from "../../src/core/signing-keys/retirement.ts";
 import { setPassword } from "../../src/core/users/new-passwords.ts";
 import { register } from "../../src/core/users/registration.ts";
 import { createUser, disableUser } from "../../src/core/users.ts";
@@ -130,9 +131,10 @@ describe("PW-1 the parameters of a hash", () => {
     const rotated = await core.again({ SECRET_KEY: `${fresh} ${old}` });
     await takeOverOnly(rotated);
     await signIn(email, goodPassword, rotated);
+    // The signing keys are still sealed by the old secret; the password is not.
+    await replaceSigningKeys(rotated, root);
     await rotated.store.close();
-    // The ES256 keys of this database are still sealed by the old secret; the password is not.
-    const without = await core.again({ SECRET_KEY: fresh, TOKEN_ALGORITHM: "EdDSA" });
+    const without = await core.again({ SECRET_KEY: fresh });
     expect(await hashOf(without)).toStartWith("$argon2id$");
     await signIn(email, goodPassword, without);
     await without.store.close();

@@ -23,7 +23,8 @@ import {
   startHeartbeat,
 } from "../../src/core/servers.ts";
 import { authenticate } from "../../src/core/sessions.ts";
-import { currentKeys, rotateSigningKey } from "../../src/core/signing-keys.ts";
+import { replaceSigningKeys } from "../../src/core/signing-keys/retirement.ts";
+import { currentKeys } from "../../src/core/signing-keys.ts";
 import { reservePasswordTry } from "../../src/core/tries.ts";
 import { changePassword, forgotPassword } from "../../src/core/users/new-passwords.ts";
 import {
@@ -371,7 +372,7 @@ describe("what goes on beside it", () => {
 
   test("a signing key that is rotated at the same time keeps its private part", async () => {
     core = await openTestCore();
-    await Promise.all([takeOver(core), rotateSigningKey(core, root, { immediately: true })]);
+    await Promise.all([takeOver(core), replaceSigningKeys(core, root)]);
     await takeOver(core, { resume: true });
     const other = await again();
     expect((await currentKeys(other)).signing.kid).toBe((await currentKeys(core)).signing.kid);

@@ -6,7 +6,7 @@ import type { Fields } from "../../src/core/core.ts";
 import { login } from "../../src/core/login.ts";
 import { grantRole } from "../../src/core/roles.ts";
 import { revokeSessions, signOutEverywhere } from "../../src/core/sessions.ts";
-import { rotateSigningKey } from "../../src/core/signing-keys.ts";
+import { replaceSigningKeys } from "../../src/core/signing-keys/retirement.ts";
 import { deleteUser, disableUser, updateUser } from "../../src/core/users.ts";
 import { createApp } from "../../src/http/app.ts";
 import { firefox, goodPassword, openTestCore, registerAda, root, safari, type TestCore } from "../support/core.ts";
@@ -213,7 +213,7 @@ describe.each(paths)("GET %s", (path) => {
   test("a token that a leaked key has signed dies when the server is told to read anew", async () => {
     const sent = bearer(person.tokens.token);
     expect((await bothWays(path, sent)).status).toBe(200);
-    await rotateSigningKey(elsewhere, root, { immediately: true });
+    await replaceSigningKeys(elsewhere, root);
     core.clock.advance(6_000);
     expect((await bothWays(path, sent)).status).toBe(401);
   });

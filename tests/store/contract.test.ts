@@ -246,12 +246,19 @@ describe(dialect, () => {
     expect([await insert("k1", "active"), await insert("k2", "active")]).toEqual([true, false]);
     expect([await insert("k3", "next"), await insert("k4", "next")]).toEqual([true, false]);
     expect(await insert("k5", "active", "EdDSA")).toBe(true);
-    await store.write((tx) => tx.signingKeys.deactivate("ES256", at(5)));
+    expect(await store.write((tx) => tx.signingKeys.lengthen("k1", 60_000))).toBe(true);
+    expect(await store.write((tx) => tx.signingKeys.lengthen("k1", 1_000))).toBe(true);
+    await store.write((tx) => tx.signingKeys.deactivate("k1", at(5)));
+    // Too late: its end is known.
+    expect(await store.write((tx) => tx.signingKeys.lengthen("k1", 90_000))).toBe(false);
+    expect((await store.signingKeys.all()).find(({ kid }) => kid === "k1")?.longestLife).toBe(60_000);
     expect(await store.write((tx) => tx.signingKeys.activate("k3", at(4)))).toBe(true);
     expect(await store.write((tx) => tx.signingKeys.retireExpired(at(4)))).toEqual([]);
     expect(await store.write((tx) => tx.signingKeys.retireExpired(at(5)))).toEqual(["k1"]);
     expect((await store.signingKeys.current()).map(({ kid }) => kid)).toEqual(["k3", "k5"]);
     expect((await store.signingKeys.all()).find(({ kid }) => kid === "k1")?.privateJwk).toBeNull();
+    expect(await store.write((tx) => tx.signingKeys.retire(["k1", "k3"], at(6)))).toEqual(["k3"]);
+    expect((await store.signingKeys.current()).map(({ kid }) => kid)).toEqual(["k5"]);
   });
 
   test("times keep their milliseconds, and JSON its members", async () => {

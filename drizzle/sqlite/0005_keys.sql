@@ -1,0 +1,2 @@
+-- additive
+ALTER TABLE `signing_keys` ADD `longest_life` integer DEFAULT 0 NOT NULL;
