@@ -20,6 +20,7 @@ export const commands: Tree = {
     summary: "bring the database to this version: status, up, down, create, history",
     load: () => import("./migrate.ts"),
   },
+  backup: { summary: "copies to restore from: create, verify, restore", load: () => import("./backup.ts") },
   db: { summary: "the whole database: copy", load: () => import("./db.ts") },
   admin: { summary: "who administers: seed, list, grant, revoke", load: () => import("./admin.ts") },
   user: {

@@ -52,6 +52,7 @@ const rows: Readonly<Record<string, Row>> = {
       "src/core/mail.ts",
       "src/core/meter.ts",
       "src/core/figures.ts",
+      "src/core/backups/archive.ts",
       "src/config.ts",
     ],
     packages: [
@@ -60,6 +61,7 @@ const rows: Readonly<Record<string, Row>> = {
       "rate-limiter-flexible",
       "nodemailer",
       "liquidjs",
+      "age-encryption",
       "node:async_hooks",
       "node:fs",
       "node:fs/promises",
@@ -87,7 +89,7 @@ const rows: Readonly<Record<string, Row>> = {
   },
 
   "src/open/": {
-    ours: ["src/config.ts", "src/open/", "src/core/", "src/store/", "src/adapters/"],
+    ours: ["src/config.ts", "src/open.ts", "src/open/", "src/core/", "src/store/", "src/adapters/"],
     types: [],
     packages: ["node:fs", "node:path"],
   },

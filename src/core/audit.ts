@@ -48,6 +48,8 @@ export const actions = {
   "key.retired": "a signing key was retired",
   "purge.done": "what had expired was removed",
   "database.copied": "the database was copied",
+  "backup.created": "a backup was made",
+  "backup.restored": "a backup was restored",
   "audit.purged": "the beginning of the audit trail was removed",
   "audit.chain_broken": "the audit trail was found without its end",
 } as const satisfies Record<string, string>;

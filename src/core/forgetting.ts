@@ -23,6 +23,8 @@ const changes: Changes = {
     // The time of the last sign-in: the other sessions may learn of it a little later.
     noteLogin: "nobody",
     advanceEpoch: "user",
+    // In a database that was empty until this transaction.
+    advanceEveryEpoch: "nobody",
     delete: "removed user",
     grantRole: "user",
     revokeRole: "user",
@@ -55,6 +57,7 @@ const changes: Changes = {
     withdraw: "nobody",
     retry: "nobody",
     drop: "nobody",
+    dropWaiting: "nobody",
     purge: "nobody",
   },
   signingKeys: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retireExpired: "nobody" },
@@ -65,7 +68,7 @@ const changes: Changes = {
   jobs: { recordSuccess: "nobody" },
   servers: { beat: "nobody", remove: "nobody", purge: "nobody" },
   // Filled and cleared before anybody is signed in there.
-  contents: { insert: "nobody", clear: "nobody" },
+  contents: { insert: "nobody", insertJson: "nobody", clear: "nobody" },
 };
 
 const changing = Object.entries(changes).flatMap(([noun, writers]) =>

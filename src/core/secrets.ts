@@ -13,7 +13,8 @@ export type Purpose =
   | "cursor"
   | "csrf"
   | "device"
-  | "audit";
+  | "audit"
+  | "backup";
 
 type Secret = { readonly version: string; readonly material: string; readonly keys: Map<string, Buffer> };
 
@@ -34,6 +35,8 @@ export function createKeyring(materials: readonly string[]): Keyring {
   if (!first) throw new Error("a keyring without a secret");
   return { secrets: [first, ...rest] };
 }
+
+export const versionsOf = (keyring: Keyring): string[] => keyring.secrets.map(({ version }) => version);
 
 export const newestVersion = (keyring: Keyring): string => keyring.secrets[0].version;
 

@@ -50,6 +50,15 @@ export function readySecrets(config: Config, cwd: string, made: (what: string) =
   return fail("secret_mismatch", { detail });
 }
 
+/** The server secrets that are there. Makes none: what is to be opened was sealed by one that there was. */
+export function heldSecrets(config: Config, cwd: string): readonly string[] {
+  const file = secretFile(config, cwd);
+  if (config.SECRET_KEY || existsSync(file)) return readySecrets(config, cwd, () => {});
+  return fail("secret_mismatch", {
+    detail: `There is no server secret: set SECRET_KEY_FILE to the secret that the backup was made under, or put it into ${file} (mode 0600).`,
+  });
+}
+
 /** Written aside and linked into place, so that of two processes that start at once both end with the same secret. */
 function makeSecret(file: string, made: (what: string) => void): void {
   const aside = `${file}.${process.pid}`;

@@ -116,6 +116,9 @@ export const mailWriters = (db: Db, tables: Tables) => {
         .delete(mails)
         .where(inArray(mails.id, [...ids]))
         .returning({ id: mails.id, kind: mails.kind, userId: mails.userId }),
+    /** Deletes all that are not sent yet. Answers how many. */
+    dropWaiting: async (): Promise<number> =>
+      (await db.delete(mails).where(isWaiting(tables)).returning({ id: mails.id })).length,
     /** Deletes at most `limit` mails that were sent or given up before `before`. Answers how many. */
     purge: async (before: Date, limit: number): Promise<number> => {
       const ended = and(isOver(tables), lte(mails.dueAt, before));
