@@ -22,7 +22,7 @@ export const commands: Tree = {
   },
   backup: { summary: "copies to restore from: create, verify, restore", load: () => import("./backup.ts") },
   db: { summary: "the whole database: copy", load: () => import("./db.ts") },
-  admin: { summary: "who administers: seed, list, grant, revoke", load: () => import("./admin.ts") },
+  admin: { summary: "who administers: seed, list, grant, revoke, recover", load: () => import("./admin.ts") },
   user: {
     summary:
       "the people: list, get, create, update, disable, enable, delete, restore, set-password, send-reset, verify-email, timeline, role, import, export",

@@ -20,6 +20,7 @@ export const actions = {
   "user.email_change_requested": "asked for another address",
   "user.email_changed": "got another address",
   "user.password_reset_requested": "asked for a new password",
+  "user.recovery_ordered": "was given a one-time link by an operator",
   "users.imported": "users were imported",
   "users.exported": "users were exported",
   "user.password_changed": "got another password",

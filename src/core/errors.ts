@@ -122,6 +122,11 @@ export const catalogue = {
     title: "The user is disabled",
     detail: "Let the user sign in again first, with `authctl user enable USER`.",
   },
+  not_an_admin: {
+    kind: "conflict",
+    title: "This user is no admin",
+    detail: "Send the user a link with `authctl user send-reset USER`, or repeat the command with --any-user.",
+  },
   role_exists: {
     kind: "conflict",
     title: "There is a role of this name",
