@@ -16,6 +16,7 @@ export const commands: Tree = {
     load: () => import("./init.ts"),
   },
   serve: { summary: "run the server", load: () => import("./serve.ts") },
+  doctor: { summary: "look at every part, each finding with its remedy", load: () => import("./doctor.ts") },
   migrate: {
     summary: "bring the database to this version: status, up, down, create, history",
     load: () => import("./migrate.ts"),

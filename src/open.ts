@@ -32,10 +32,10 @@ export type Place = {
 
 export type Opening = Place & {
   /**
-   * `serve` and `init` make what is missing; a command does so only in development, where nothing is there yet. What is
-   * to be restored into gets its tables where it has none, and nothing else.
+   * `serve` and `init` make what is missing; a command does so only in development, where nothing is there yet. A
+   * bare one gets its tables where it has none, and nothing else: to be restored into, or to be looked at.
    */
-  readonly purpose: "serve" | "command" | "restore";
+  readonly purpose: "serve" | "command" | "bare";
   /** Instead of the one that the settings name, and without Redis. */
   readonly database?: Config["DATABASE_URL"];
   /** Whether pending migrations are applied, or refused with the command to type. A server on SQLite applies them by default. */
@@ -135,13 +135,13 @@ export async function openCore(opening: Opening): Promise<Core> {
   const config = configOf(opening);
   const development = config.NODE_ENV !== "production";
   const made = opening.onMade ?? (() => {});
-  const restores = opening.purpose === "restore";
-  const mayMake = opening.purpose === "serve" || restores || development;
+  const isBare = opening.purpose === "bare";
+  const mayMake = opening.purpose === "serve" || isBare || development;
   const profileForm = await profileFormOf(config);
   const file = databaseFile(config, opening.cwd);
   const fresh = file !== undefined && !existsSync(file);
 
-  const materials = restores ? heldSecrets(config, opening.cwd) : readySecrets(config, opening.cwd, made);
+  const materials = isBare ? heldSecrets(config, opening.cwd) : readySecrets(config, opening.cwd, made);
   const database = await openDatabase(config, opening.cwd, mayMake);
   const closing: Array<() => void | Promise<void>> = [() => database.close()];
   const close = async () => {
@@ -150,7 +150,7 @@ export async function openCore(opening: Opening): Promise<Core> {
   try {
     if (fresh) made(`made the database ${file}`);
     const migrate = opening.migrate ?? (database.name === "sqlite" && opening.purpose === "serve" ? "auto" : "check");
-    const mayMakeTables = restores || (mayMake && database.name === "sqlite");
+    const mayMakeTables = isBare || (mayMake && database.name === "sqlite");
     await readySchema(database, { ...opening, migrate }, mayMakeTables, made);
     const log = opening.log ?? createLog(config, { isTerminal: false, fd: 2 });
     const own = opening.machineClock ?? systemClock;
@@ -196,7 +196,7 @@ export async function openCore(opening: Opening): Promise<Core> {
       hashesWaiting: core.hashing.waiting,
       connections: store.connections(),
     }));
-    if (restores) return core;
+    if (isBare) return core;
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
     await currentKeys(core);

@@ -70,7 +70,7 @@ export async function refuseTarget(config: Config, cwd: string, now: Date): Prom
 }
 
 /** The database of the settings, to be restored into: it gets its tables where it has none. */
-export const openEmpty = (place: Place): Promise<Core> => openCore({ ...place, purpose: "restore" });
+export const openEmpty = (place: Place): Promise<Core> => openCore({ ...place, purpose: "bare" });
 
 /** A database that goes away when it is closed. In DATA_DIR, where nobody else may look: it is to hold everything. */
 export async function openScratch(place: Place): Promise<Core> {
@@ -80,7 +80,7 @@ export async function openScratch(place: Place): Promise<Core> {
   const remove = () => rmSync(directory, { recursive: true, force: true });
   try {
     const file = join(directory, "restored.db");
-    const core = await openCore({ ...place, purpose: "restore", database: { dialect: "sqlite", file } });
+    const core = await openCore({ ...place, purpose: "bare", database: { dialect: "sqlite", file } });
     return { ...core, close: () => core.close().finally(remove) };
   } catch (error) {
     remove();

@@ -20,7 +20,7 @@ import { fail } from "../core/errors.ts";
 export const databaseFile = ({ DATABASE_URL }: Config, cwd: string): string | undefined =>
   DATABASE_URL.dialect === "sqlite" ? resolve(cwd, DATABASE_URL.file) : undefined;
 
-const secretFile = (config: Config, cwd: string): string => join(resolve(cwd, config.DATA_DIR), "secret.key");
+export const secretFile = (config: Config, cwd: string): string => join(resolve(cwd, config.DATA_DIR), "secret.key");
 
 /**
  * The server secrets. Where the settings name none, the one in DATA_DIR, made where there is no database yet:

@@ -55,6 +55,7 @@ export async function examineBackup(keyring: Keyring, archive: Archive, options:
     } else end = piece;
   }
   if (!manifest || !end) return fail("backup_damaged");
+  if (seals.missing().length > 0) refuseSecrets(keyring, seals.missing());
   const proof = checkProof(keyring, "backup", proofText(manifest, end.trailer, end.digest), end.trailer.proof);
   if (proof !== "genuine") {
     fail("backup_damaged", { detail: "The file was changed since it was written, or was not made by this server." });
@@ -99,8 +100,8 @@ const refuseSecrets = (keyring: Keyring, missing: readonly string[]): never =>
     detail: `The backup was made under the server secret of version ${missing.join(" and ")}; at hand is ${versionsOf(keyring).join(", ")}. Set SECRET_KEY or SECRET_KEY_FILE to the secrets that the server had then.`,
   });
 
-/** Opens whatever is sealed. */
-function examineSeals(keyring: Keyring) {
+/** Opens whatever is sealed in the rows that it is shown. */
+export function examineSeals(keyring: Keyring) {
   const atHand = versionsOf(keyring);
   const missing = new Set<string>();
   const unopened = new Map<string, number>();
@@ -117,8 +118,9 @@ function examineSeals(keyring: Keyring) {
         }
       }
     },
+    /** Versions of secrets that are not at hand. */
+    missing: (): readonly string[] => [...missing],
     findings(): string[] {
-      if (missing.size > 0) refuseSecrets(keyring, [...missing]);
       return [...unopened].map(
         ([table, rows]) =>
           `${rows} of the rows of ${table} do not open under the secret that sealed them: they were changed in the database.`,

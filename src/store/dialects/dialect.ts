@@ -53,6 +53,8 @@ export type Dialect = {
   readonly connections?: () => Connections;
   /** In bytes, with everything that belongs to it. */
   size(): Promise<number>;
+  /** Whether a file gets smaller when rows go; left out where there is no file. */
+  readonly canShrink?: () => boolean;
   readonly migrations: Migrations;
   close(): Promise<void>;
 };

@@ -150,6 +150,10 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     translate,
     lock: (name) => Promise.resolve(lockBeside(file, name)),
     size: () => Promise.resolve(["", "-wal", "-shm"].reduce((sum, end) => sum + sizeOf(file + end), 0)),
+    canShrink: () => {
+      const row = writer.query<{ auto_vacuum: number }, []>("PRAGMA auto_vacuum").get();
+      return (row?.auto_vacuum ?? 0) !== 0;
+    },
     migrations: sqliteMigrations(file, failures),
     close: async () => {
       await draining;
