@@ -16,12 +16,14 @@ export const commands: Tree = {
     load: () => import("./init.ts"),
   },
   serve: { summary: "run the server", load: () => import("./serve.ts") },
+  doctor: { summary: "look at every part, each finding with its remedy", load: () => import("./doctor.ts") },
   migrate: {
     summary: "bring the database to this version: status, up, down, create, history",
     load: () => import("./migrate.ts"),
   },
+  backup: { summary: "copies to restore from: create, verify, restore", load: () => import("./backup.ts") },
   db: { summary: "the whole database: copy", load: () => import("./db.ts") },
-  admin: { summary: "who administers: seed, list, grant, revoke", load: () => import("./admin.ts") },
+  admin: { summary: "who administers: seed, list, grant, revoke, recover", load: () => import("./admin.ts") },
   user: {
     summary:
       "the people: list, get, create, update, disable, enable, delete, restore, set-password, send-reset, verify-email, timeline, role, import, export",

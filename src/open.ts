@@ -21,7 +21,7 @@ import { serverJob } from "./core/upkeep.ts";
 import { seedFirstAdmin } from "./core/users/first-admin.ts";
 import type { ProfileForm } from "./core/users/profiles.ts";
 import { openMail } from "./open/mail.ts";
-import { databaseFile, readySecrets, secretShelfOf } from "./open/secrets.ts";
+import { databaseFile, heldSecrets, readySecrets, secretShelfOf } from "./open/secrets.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
 import { openSqlite } from "./store/dialects/sqlite.ts";
 import { createStore, type Store, type Watch } from "./store/store.ts";
@@ -33,8 +33,13 @@ export type Place = {
 };
 
 export type Opening = Place & {
-  /** `serve` and `init` make what is missing; a command does so only in development, where nothing is there yet. */
-  readonly purpose: "serve" | "command";
+  /**
+   * `serve` and `init` make what is missing; a command does so only in development, where nothing is there yet. A
+   * bare one gets its tables where it has none, and nothing else: to be restored into, or to be looked at.
+   */
+  readonly purpose: "serve" | "command" | "bare";
+  /** Instead of the one that the settings name, and without Redis. */
+  readonly database?: Config["DATABASE_URL"];
   /** Whether pending migrations are applied, or refused with the command to type. A server on SQLite applies them by default. */
   readonly migrate?: "auto" | "check";
   /** Is told what was made, a sentence at a time. */
@@ -124,20 +129,25 @@ function refuseLooseModes(file: string): void {
     });
 }
 
+function configOf({ config }: Loaded, opening: Opening): Config {
+  return opening.database ? { ...config, DATABASE_URL: opening.database, REDIS_URL: undefined } : config;
+}
+
 /** Opens everything. Whoever opens closes. */
 export async function openCore(opening: Opening): Promise<Core> {
   const loaded = load(opening);
-  const { config } = loaded;
+  const config = configOf(loaded, opening);
   const development = config.NODE_ENV !== "production";
   const made = opening.onMade ?? (() => {});
-  const mayMake = opening.purpose === "serve" || development;
+  const isBare = opening.purpose === "bare";
+  const mayMake = opening.purpose === "serve" || isBare || development;
   const profileForm = await profileFormOf(config);
   const file = databaseFile(config, opening.cwd);
   const fresh = file !== undefined && !existsSync(file);
 
-  readySecrets(config, opening.cwd, made);
+  if (!isBare) readySecrets(config, opening.cwd, made);
   const secretShelf = secretShelfOf(loaded, opening.cwd);
-  const keyring = createKeyring(secretShelf.read());
+  const keyring = createKeyring(isBare ? heldSecrets(config, opening.cwd) : secretShelf.read());
   const database = await openDatabase(config, opening.cwd, mayMake);
   const closing: Array<() => void | Promise<void>> = [() => database.close()];
   const close = async () => {
@@ -146,7 +156,8 @@ export async function openCore(opening: Opening): Promise<Core> {
   try {
     if (fresh) made(`made the database ${file}`);
     const migrate = opening.migrate ?? (database.name === "sqlite" && opening.purpose === "serve" ? "auto" : "check");
-    await readySchema(database, { ...opening, migrate }, mayMake && database.name === "sqlite", made);
+    const mayMakeTables = isBare || (mayMake && database.name === "sqlite");
+    await readySchema(database, { ...opening, migrate }, mayMakeTables, made);
     const log = opening.log ?? createLog(config, { isTerminal: false, fd: 2 });
     const own = opening.machineClock ?? systemClock;
     const clock = opening.clock ?? (await agreedClock(own, database, log, closing));
@@ -195,6 +206,7 @@ export async function openCore(opening: Opening): Promise<Core> {
       hashesWaiting: core.hashing.waiting,
       connections: store.connections(),
     }));
+    if (isBare) return core;
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
     const { signing } = await currentKeys(core);
@@ -220,10 +232,10 @@ export async function openTarget(
   config: Config,
   cwd: string,
   target: Config["DATABASE_URL"],
-  { now, rehearsal }: { readonly now: Date; readonly rehearsal: boolean },
+  { now, rehearsal, source = "--to" }: { readonly now: Date; readonly rehearsal: boolean; readonly source?: string },
 ): Promise<Store | undefined> {
   if (rehearsal && target.dialect === "sqlite" && !existsSync(resolve(cwd, target.file))) return undefined;
-  const database = await openDatabase({ ...config, DATABASE_URL: target }, cwd, true, "--to");
+  const database = await openDatabase({ ...config, DATABASE_URL: target }, cwd, true, source);
   try {
     const status = await database.migrations.status();
     const fits = status.every(({ state }) => state === "applied" || state === "ahead");

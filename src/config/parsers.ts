@@ -84,6 +84,17 @@ export const quota: Parser<Quota> = (value) => {
     : unfit("a number and a length of time from 1s to 24h, such as 600/1m");
 };
 
+/** Public keys of age, each of one of its kinds. */
+export const recipients: Parser<readonly string[]> = (value) => {
+  const list = value.split(/[\s,]+/).filter((one) => one !== "");
+  return list.length > 0 && list.every((one) => /^age1[a-z0-9]{20,4000}$/.test(one))
+    ? list
+    : unfit("public keys of age, such as age1…; make one with `age-keygen`");
+};
+
+export const passphrase: Parser<string> = (value) =>
+  Array.from(value).length >= 12 ? value : unfit("at least 12 characters; several unrelated words do well");
+
 const unitsOfSize = { b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 } as const;
 
 export const size =

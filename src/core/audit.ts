@@ -20,6 +20,7 @@ export const actions = {
   "user.email_change_requested": "asked for another address",
   "user.email_changed": "got another address",
   "user.password_reset_requested": "asked for a new password",
+  "user.recovery_ordered": "was given a one-time link by an operator",
   "users.imported": "users were imported",
   "users.exported": "users were exported",
   "user.password_changed": "got another password",
@@ -53,6 +54,8 @@ export const actions = {
   "secret.retired": "a server secret was retired",
   "purge.done": "what had expired was removed",
   "database.copied": "the database was copied",
+  "backup.created": "a backup was made",
+  "backup.restored": "a backup was restored",
   "audit.purged": "the beginning of the audit trail was removed",
   "audit.chain_broken": "the audit trail was found without its end",
 } as const satisfies Record<string, string>;

@@ -122,6 +122,11 @@ export const catalogue = {
     title: "The user is disabled",
     detail: "Let the user sign in again first, with `authctl user enable USER`.",
   },
+  not_an_admin: {
+    kind: "conflict",
+    title: "This user is no admin",
+    detail: "Send the user a link with `authctl user send-reset USER`, or repeat the command with --any-user.",
+  },
   role_exists: {
     kind: "conflict",
     title: "There is a role of this name",
@@ -303,6 +308,33 @@ export const catalogue = {
     kind: "partial",
     title: "The copy was interrupted",
     detail: "Nothing of it was kept: the target is as empty as before. Run the command again.",
+  },
+  backup_not_encrypted: {
+    kind: "usage",
+    title: "A backup in the clear was not asked for",
+    detail:
+      "It holds everybody's addresses. Encrypt it: --recipient, --passphrase-file, BACKUP_RECIPIENTS or BACKUP_PASSPHRASE_FILE; or ask for --plain.",
+  },
+  backup_not_written: {
+    kind: "unavailable",
+    title: "The backup could not be written",
+    detail: "Nothing of it was kept. Make room in the directory of backups, or name another one with --out.",
+  },
+  backup_key_wrong: {
+    kind: "unauthenticated",
+    title: "The key does not open the backup",
+    detail:
+      "Give the passphrase that it was made with by --passphrase-file or --passphrase-stdin, or the identity of a recipient by --identity-file.",
+  },
+  backup_damaged: {
+    kind: "finding",
+    title: "The backup is not whole",
+    detail: "The file is no backup, or was cut off or changed. Use another backup.",
+  },
+  backup_findings: {
+    kind: "finding",
+    title: "The backup could not be relied on",
+    detail: "Make a new backup, and find out what is wrong with the database that this one was made from.",
   },
   lock_held: {
     kind: "locked",

@@ -23,6 +23,8 @@ const changes: Changes = {
     // The time of the last sign-in: the other sessions may learn of it a little later.
     noteLogin: "nobody",
     advanceEpoch: "user",
+    // In a database that was empty until this transaction.
+    advanceEveryEpoch: "nobody",
     delete: "removed user",
     grantRole: "user",
     revokeRole: "user",
@@ -56,6 +58,7 @@ const changes: Changes = {
     withdraw: "nobody",
     retry: "nobody",
     drop: "nobody",
+    dropWaiting: "nobody",
     purge: "nobody",
   },
   signingKeys: {
@@ -76,7 +79,7 @@ const changes: Changes = {
   serverSecrets: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retire: "nobody" },
   sealedTexts: { replace: "nobody" },
   // Filled and cleared before anybody is signed in there.
-  contents: { insert: "nobody", clear: "nobody" },
+  contents: { insert: "nobody", insertJson: "nobody", clear: "nobody" },
 };
 
 const changing = Object.entries(changes).flatMap(([noun, writers]) =>

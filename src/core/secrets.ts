@@ -14,7 +14,8 @@ export type Purpose =
   | "csrf"
   | "device"
   | "audit"
-  | "audit-key";
+  | "audit-key"
+  | "backup";
 
 type Secret = { readonly version: string; readonly material: string; readonly keys: Map<string, Buffer> };
 
@@ -56,6 +57,8 @@ export const isAccepted = (keyring: Keyring, version: string): boolean => secret
 export const successorVersion = (keyring: Keyring, presented: string): string =>
   // Another server has been told sooner than this one that it writes.
   keyring.awaited.has(presented) ? presented : writingVersion(keyring);
+
+export const versionsOf = (keyring: Keyring): string[] => keyring.secrets.map(({ version }) => version);
 
 const secretOf = (keyring: Keyring, version: string): Secret | undefined =>
   keyring.secrets.find((one) => one.version === version);

@@ -5,6 +5,7 @@ import type { SessionState } from "../store/sessions.ts";
 import type { Account, AuditEvent, Ban, Mail, Role, Session, Tombstone } from "../store/tables.ts";
 import type { Explanation } from "./audit/explanation.ts";
 import { markText, type Verified } from "./audit/verification.ts";
+import type { Examined } from "./backups/examination.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Page } from "./cursors.ts";
 import type { Check } from "./health.ts";
@@ -333,6 +334,15 @@ export const migrationView = (migration: Migration) => ({
 export const contentsView = ({ table, ...held }: { table: Content; rows: number; checksum?: string }) => ({
   table: sqlName(table),
   ...held,
+});
+
+export const backupView = ({ manifest, tables }: Examined) => ({
+  made_at: manifest.made_at,
+  version: manifest.version,
+  database: manifest.database,
+  rows: tables.reduce((sum, { rows }) => sum + rows, 0),
+  tables: Object.fromEntries(tables.map(({ table, rows }) => [table, rows])),
+  secrets: manifest.secrets,
 });
 
 export const checkView = ({ name, ok, latency, age }: Check) => ({ name, ok, latency_ms: latency, age_ms: age });

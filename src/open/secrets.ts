@@ -28,7 +28,7 @@ import { DomainError, fail } from "../core/errors.ts";
 export const databaseFile = ({ DATABASE_URL }: Config, cwd: string): string | undefined =>
   DATABASE_URL.dialect === "sqlite" ? resolve(cwd, DATABASE_URL.file) : undefined;
 
-const secretFile = (config: Config, cwd: string): string => join(resolve(cwd, config.DATA_DIR), "secret.key");
+export const secretFile = (config: Config, cwd: string): string => join(resolve(cwd, config.DATA_DIR), "secret.key");
 
 /**
  * Sees to it that there is a server secret. Where the settings name none, it is the one in DATA_DIR, made where there
@@ -113,6 +113,16 @@ function keep(file: string, all: readonly string[]): void {
 
 /** A fresh secret: 384 random bits. */
 export const freshSecret = (): string => Buffer.from(systemRandom.bytes(48)).toString("base64");
+
+/** The server secrets that are there. Makes none: what is to be opened was sealed by one that there was. */
+export function heldSecrets(config: Config, cwd: string): readonly string[] {
+  const file = secretFile(config, cwd);
+  if (config.SECRET_KEY) return config.SECRET_KEY;
+  if (existsSync(file)) return read(file);
+  return fail("secret_mismatch", {
+    detail: `There is no server secret: set SECRET_KEY_FILE to the secret that the backup was made under, or put it into ${file} (mode 0600).`,
+  });
+}
 
 /** Written aside and linked into place, so that of two processes that start at once both end with the same secret. */
 function makeSecret(file: string, made: (what: string) => void): void {

@@ -119,6 +119,9 @@ export const mailWriters = (db: Db, tables: Tables) => {
         .delete(mails)
         .where(inArray(mails.id, [...ids]))
         .returning({ id: mails.id, kind: mails.kind, userId: mails.userId }),
+    /** Deletes all that are not sent yet. Answers how many. */
+    dropWaiting: async (): Promise<number> =>
+      (await db.delete(mails).where(isWaiting(tables)).returning({ id: mails.id })).length,
     ...expiryWriters(db, expiring(tables)),
   };
 };

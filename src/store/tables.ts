@@ -6,7 +6,7 @@ export const credentialKinds = ["tokens", "session"] as const;
 export const signingAlgorithms = ["ES256", "EdDSA", "RS256"] as const;
 export const keyStates = ["next", "active", "retiring", "retired"] as const;
 export const secretStates = ["next", "active", "retiring", "retired"] as const;
-export const challengePurposes = ["verify-email", "change-email", "reset-password"] as const;
+export const challengePurposes = ["verify-email", "change-email", "reset-password", "recover"] as const;
 export const mailStates = ["asked", "queued", "sent", "dead"] as const;
 export const auditHeadNames = ["head", "anchor"] as const;
 export const actorKinds = ["anonymous", "user", "operator", "job"] as const;
@@ -249,7 +249,7 @@ export function defineTables(k: Kit) {
     mac: k.text("mac"),
   });
 
-  /** One-time proofs that are sent by mail. One of each purpose for each user: a newer one takes the place of the older. */
+  /** One-time proofs that are sent by mail, or handed over by an operator. One of each purpose for each user: a newer one takes the place of the older. */
   const challenges = k.table(
     "challenges",
     {

@@ -146,6 +146,10 @@ export const userWriters = (db: Db, { users, userRoles, roles }: Tables) => ({
       .returning({ epoch: users.epoch });
     return row?.epoch ?? 0;
   },
+  /** Signs everybody out everywhere. */
+  advanceEveryEpoch: async (): Promise<void> => {
+    await db.update(users).set({ epoch: sql`${users.epoch} + 1` });
+  },
   delete: async (id: string): Promise<boolean> =>
     (await db.delete(users).where(eq(users.id, id)).returning({ id: users.id })).length === 1,
   grantRole: async (userId: string, role: string, grantedAt: Date): Promise<boolean> =>

@@ -187,7 +187,7 @@ describe.concurrent("config example", () => {
     expect(
       Object.keys(everything).map((name) =>
         name.replace(
-          /^(SECRET_KEY|REDIS_URL|SMTP_URL|SMTP_PASSWORD|ADMIN_PASSWORD|METRICS_TOKEN|TRACES_TOKEN)_FILE$/,
+          /^(SECRET_KEY|REDIS_URL|SMTP_URL|SMTP_PASSWORD|ADMIN_PASSWORD|METRICS_TOKEN|TRACES_TOKEN|BACKUP_PASSPHRASE)_FILE$/,
           "$1",
         ),
       ),

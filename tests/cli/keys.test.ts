@@ -178,7 +178,7 @@ describe.concurrent("key retire", () => {
     expect(await shell.json(`key retire ${active} --force --confirm ${active}`)).toMatchObject({
       retired: active,
       activated: null,
-      servers: 0,
+      servers_heard: 0,
       servers_silent: [],
     });
     expect(await shell.json(`key retire ${active}`)).toMatchObject({ retired: null });
