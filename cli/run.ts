@@ -40,9 +40,16 @@ export const commands: Tree = {
   ban: { summary: "whose requests are refused: add, list, remove", load: () => import("./bans.ts") },
   limit: { summary: "what is counted of users and addresses: show, reset", load: () => import("./limits.ts") },
   config: { summary: "the settings: check, show, explain, example", load: () => import("./config.ts") },
+  completion: {
+    summary: "let a shell complete what is typed: bash, zsh, fish",
+    load: () => import("./completion.ts"),
+  },
   version: { summary: "show the version", load: () => import("./version.ts") },
   help: { summary: "show help of a command", load: async (tree) => (await import("./help.ts")).helpOn(tree) },
 };
+
+/** The first word of a question that a shell asks while somebody types. Nobody types it. */
+export const completeName = "__complete";
 
 /** After --timeout, how long the running batch may take to end, in milliseconds. */
 const grace = 2000;
@@ -52,6 +59,7 @@ const brokenPipe = 141;
 
 /** Understands `argv` (without the program's name), does it, and returns the exit code. Never throws: what fails is told on `io.stderr`. */
 export async function run(argv: readonly string[], io: Io, tree: Tree = commands): Promise<number> {
+  if (argv[0] === completeName) return await (await import("./complete.ts")).complete(argv.slice(1), io, tree);
   const interruption = listen(io);
   try {
     const code = await obey(argv, io, tree, interruption);
