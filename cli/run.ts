@@ -34,6 +34,7 @@ export const commands: Tree = {
   session: { summary: "who is signed in: list, get, explain, revoke", load: () => import("./sessions.ts") },
   token: { summary: "what was issued: purge, inspect, stats", load: () => import("./tokens.ts") },
   key: { summary: "signing keys: list, rotate", load: () => import("./keys.ts") },
+  hash: { summary: "how passwords are hashed: calibrate, report", load: () => import("./hash.ts") },
   audit: { summary: "what was done: list, tail, export, verify, purge", load: () => import("./audit.ts") },
   check: { summary: "why, or why not: authz, server", load: () => import("./check.ts") },
   mail: { summary: "what users are written: queue, flush, preview, test", load: () => import("./mail.ts") },
