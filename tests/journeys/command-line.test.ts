@@ -88,7 +88,7 @@ describe("the command line on this database", () => {
   });
 
   test("session, token and key: nothing is alive, and everything can be asked", async () => {
-    expect(await json("session list --no-active")).toEqual([]);
+    expect(await json<unknown[]>("session list --no-active")).toEqual([]);
     expect(await quietly("session get 01a1fee4-97e9-769d-bd5a-f32b990e04b5", "", 3)).toMatchObject({
       code: "not_found",
     });
