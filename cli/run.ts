@@ -40,6 +40,7 @@ export const commands: Tree = {
     summary: "the server secrets: status, rotate, verify, retire, generate",
     load: () => import("./secrets.ts"),
   },
+  hash: { summary: "how passwords are hashed: calibrate, report", load: () => import("./hash.ts") },
   audit: { summary: "what was done: list, tail, export, verify, purge", load: () => import("./audit.ts") },
   stats: {
     summary: "how things stand: users, sessions, sign-ins, what a purge would remove, size",
@@ -49,14 +50,21 @@ export const commands: Tree = {
     summary: "the upkeep: list, run, print-cron, print-systemd, print-k8s",
     load: () => import("./jobs.ts"),
   },
-  check: { summary: "why, or why not: authz", load: () => import("./check.ts") },
+  check: { summary: "why, or why not: authz, server", load: () => import("./check.ts") },
   mail: { summary: "what users are written: queue, flush, preview, test", load: () => import("./mail.ts") },
   ban: { summary: "whose requests are refused: add, list, remove", load: () => import("./bans.ts") },
   limit: { summary: "what is counted of users and addresses: show, reset", load: () => import("./limits.ts") },
   config: { summary: "the settings: check, show, explain, example", load: () => import("./config.ts") },
+  completion: {
+    summary: "let a shell complete what is typed: bash, zsh, fish",
+    load: () => import("./completion.ts"),
+  },
   version: { summary: "show the version", load: () => import("./version.ts") },
   help: { summary: "show help of a command", load: async (tree) => (await import("./help.ts")).helpOn(tree) },
 };
+
+/** The first word of a question that a shell asks while somebody types. Nobody types it. */
+export const completeName = "__complete";
 
 /** After --timeout, how long the running batch may take to end, in milliseconds. */
 const grace = 2000;
@@ -66,6 +74,7 @@ const brokenPipe = 141;
 
 /** Understands `argv` (without the program's name), does it, and returns the exit code. Never throws: what fails is told on `io.stderr`. */
 export async function run(argv: readonly string[], io: Io, tree: Tree = commands): Promise<number> {
+  if (argv[0] === completeName) return await (await import("./complete.ts")).complete(argv.slice(1), io, tree);
   const interruption = listen(io);
   try {
     const code = await obey(argv, io, tree, interruption);

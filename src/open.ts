@@ -23,8 +23,8 @@ import type { ProfileForm } from "./core/users/profiles.ts";
 import { openMail } from "./open/mail.ts";
 import { databaseFile, heldSecrets, readySecrets, secretShelfOf } from "./open/secrets.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
-import { openSqlite } from "./store/dialects/sqlite.ts";
-import { createStore, type Store, type Watch } from "./store/store.ts";
+import { openSqlite, peekIntoSqlite } from "./store/dialects/sqlite.ts";
+import { createStore, type Readers, readersOf, type Store, type Watch } from "./store/store.ts";
 
 export type Place = {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -131,6 +131,21 @@ function refuseLooseModes(file: string): void {
 
 function configOf({ config }: Loaded, opening: Opening): Config {
   return opening.database ? { ...config, DATABASE_URL: opening.database, REDIS_URL: undefined } : config;
+}
+
+/**
+ * A look at what can be read without a core: no secret, no key, no lock is needed for it, and nothing is made.
+ * Fails where there is nothing to be read, in whatever way.
+ */
+export async function peek<T>(place: Place, look: (readers: Readers) => Promise<T>): Promise<T> {
+  const config = settle(place);
+  const file = databaseFile(config, place.cwd);
+  const database = file === undefined ? await openDatabase(config, place.cwd, false) : peekIntoSqlite(file);
+  try {
+    return await look(readersOf(database.read, database.tables));
+  } finally {
+    await database.close();
+  }
 }
 
 /** Opens everything. Whoever opens closes. */

@@ -112,8 +112,8 @@ export async function startServer(starting: Starting): Promise<Serving> {
   }
 }
 
-/** One worker of several: its own process, told everything by its environment. */
-if (import.meta.main) {
+/** One worker of several: this process, told everything by its environment. */
+export async function work(): Promise<void> {
   const envFile = process.env.AUTHCTL_ENV_FILE;
   const place = { env: process.env, cwd: process.cwd(), ...(envFile && { envFile }) };
   const name = process.env.AUTHCTL_WORKER;
@@ -137,3 +137,5 @@ if (import.meta.main) {
   process.once("disconnect", stop);
   supervisor.send("listening");
 }
+
+if (import.meta.main) await work();

@@ -167,6 +167,11 @@ export const catalogue = {
     title: "The database cannot be reached",
     detail: "Try again after the number of seconds in `Retry-After`; operators: `authctl config check`.",
   },
+  server_unreachable: {
+    kind: "unavailable",
+    title: "No server answers",
+    detail: "Start it with `authctl serve`, or correct HOST and PORT.",
+  },
   address_in_use: {
     kind: "unavailable",
     title: "Another program listens there",

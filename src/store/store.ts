@@ -20,7 +20,8 @@ import { userBatchReaders, userBatchWriters } from "./user-batches.ts";
 import { userListReaders } from "./user-lists.ts";
 import { userReaders, userWriters } from "./users.ts";
 
-const readersOf = (db: Db, tables: Tables) => ({
+/** Whatever can be read of a database. */
+export const readersOf = (db: Db, tables: Tables) => ({
   users: { ...userReaders(db, tables), ...userListReaders(db, tables) },
   userBatches: userBatchReaders(db, tables),
   tombstones: tombstoneReaders(db, tables),

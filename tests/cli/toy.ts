@@ -8,7 +8,7 @@ import { fail } from "../../src/core/errors.ts";
 
 /** What is different from a quiet pipe at noon. */
 export type Outside = {
-  env?: Record<string, string>;
+  env?: Readonly<Record<string, string>>;
   cwd?: string;
   terminal?: boolean;
   stdoutTTY?: boolean;

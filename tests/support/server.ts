@@ -1,8 +1,6 @@
-import { join } from "node:path";
 import { createClient, type HttpClient } from "./client.ts";
 import { freshDatabase } from "./database.ts";
-
-const root = join(import.meta.dir, "../..");
+import { serverProgram } from "./program.ts";
 
 /** How long a server may take to listen, in milliseconds. */
 const patience = 15_000;
@@ -100,7 +98,7 @@ export async function startServer(changed: Environment = {}): Promise<TestServer
 }
 
 export function spawnServer(directory: string, env: Environment) {
-  return Bun.spawn([process.execPath, "--no-env-file", join(root, "src/server.ts")], {
+  return Bun.spawn([...serverProgram], {
     cwd: directory,
     env: { PATH: process.env["PATH"] ?? "", ...env },
     stdin: "ignore",

@@ -212,6 +212,16 @@ function withStatements(db: Database): Database {
   return Object.assign(db, { prepare: prepare as Database["prepare"] });
 }
 
+/** A look into a file that is there: makes nothing, and waits for nobody longer than a blink. */
+export function peekIntoSqlite(file: string): Pick<Dialect, "tables" | "read" | "close"> {
+  const db = new Database(file, { readonly: true });
+  for (const pragma of ["busy_timeout = 50", "trusted_schema = OFF", "cell_size_check = ON", "query_only = ON"]) {
+    db.run(`PRAGMA ${pragma}`);
+  }
+  const read = drizzle({ client: db }) as unknown as Db;
+  return { tables: defineTables(sqliteKit), read, close: () => Promise.resolve(db.close()) };
+}
+
 /**
  * SQLite's exclusive lock of an empty database beside the real one: a lock of the operating system, which
  * frees it when its holder dies. Bun has no other face for such locks.

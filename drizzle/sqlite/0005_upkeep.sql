@@ -1,6 +1,0 @@
--- additive
-CREATE TABLE `job_failures` (
-	`name` text PRIMARY KEY NOT NULL,
-	`failed_at` integer NOT NULL,
-	`problem` text NOT NULL
-);
