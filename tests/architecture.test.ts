@@ -91,7 +91,7 @@ const rows: Readonly<Record<string, Row>> = {
   },
 
   "src/open/": {
-    ours: ["src/config.ts", "src/open.ts", "src/open/", "src/core/", "src/store/", "src/adapters/"],
+    ours: ["src/config.ts", "src/config/", "src/open.ts", "src/open/", "src/core/", "src/store/", "src/adapters/"],
     types: [],
     packages: ["node:fs", "node:path"],
   },

@@ -93,7 +93,7 @@ async function passing<T>(work: Promise<T>): Promise<T> {
   return await work;
 }
 
-describe("a rotation", () => {
+describe("TK-7 a rotation", () => {
   test("keeps the new secret in the file, in front of the old one, and seals everything anew", async () => {
     core = await openTestCore();
     const { user } = await registerAda(core);
@@ -176,7 +176,7 @@ async function accepting(): Promise<TestCore> {
   return await again();
 }
 
-describe("servers", () => {
+describe("TK-7 servers", () => {
   test("accept the new secret before any of them writes by it, without a restart", async () => {
     core = await openTestCore();
     await registerAda(core);
