@@ -76,6 +76,8 @@ const longestPath = 2048;
 /** Any other is a word that somebody made up, and stands in no log. */
 const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
+const aboutProblems = { "content-type": "application/problem+json", "cache-control": "no-store" };
+
 /** What the log and the meter are told of a request once it has been answered. */
 type Account = {
   readonly request: Request;
@@ -89,7 +91,7 @@ type Account = {
 export function edge({ log, clock, random, meter, limiter, bans, settings }: Surroundings, shortcut?: Shortcuts) {
   const always = headersOfEveryAnswer(settings);
   // Headers that are there already are taken over at half the price of a plain object.
-  const ofEvery = new Headers(always);
+  const ofProblem = new Headers({ ...always, ...aboutProblems });
   const ofJson = new Headers({ ...always, "content-type": "application/json;charset=utf-8" });
   const cookieNames = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_REFRESH_NAME, settings.COOKIE_SESSION_NAME];
 
@@ -101,7 +103,7 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
     if (status >= 500 && failure.kind !== "busy") {
       log.error("request_failed", { request_id: requestId, route, code: failure.code }, failure.cause ?? failure);
     }
-    const headers: Record<string, string> = { "content-type": "application/problem+json", "cache-control": "no-store" };
+    const headers: Record<string, string> = {};
     if (failure.allowance) allowances.push(failure.allowance);
     if (failure.retryAfter !== undefined) headers["retry-after"] = String(Math.ceil(failure.retryAfter));
     if (failure.allow) headers["allow"] = failure.allow.join(", ");
@@ -109,13 +111,15 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
     return { status, headers, body: JSON.stringify(problemOf(failure, requestId)) };
   };
 
+  // What belongs to a trace takes the long way.
+  const isShort = shortcut !== undefined && settings.TRACES_URL === undefined;
   const addressOf = clientAddress(settings);
   const shared = sharing(settings);
   const isTrusted = trustedProxies(settings);
 
   const refusal = (thrown: unknown, request: Request, visit: Visit, route: string): Response => {
     const { status, headers, body } = tell(thrown, request, visit, route);
-    const response = new Response(body, { status, headers: ofEvery });
+    const response = new Response(body, { status, headers: ofProblem });
     for (const name in headers) response.headers.set(name, headers[name]!);
     return response;
   };
@@ -154,7 +158,18 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
       };
     };
 
-    /** The answer to what a shortcut knows at once, where nothing about the request is out of the ordinary. */
+    /** The answer of a shortcut, where there is one and nothing about the request is out of the ordinary. */
+    const shortAnswer = (request: Request, path: string, visit: Visit): Response | undefined => {
+      const given = namesTwoHosts(request) ? undefined : shortcut?.answer(request, path, visit);
+      if (!given) return undefined;
+      if (given instanceof DomainError) return refusal(given, request, visit, path);
+      visit.whose = whoseIs(given.principal);
+      const response = new Response(given.body, { headers: ofJson });
+      if (given.etag !== undefined) response.headers.set("etag", given.etag);
+      return response;
+    };
+
+    /** The same without a promise, where nothing has to be waited for. */
     const answerAtOnce = (request: Request): Response | undefined => {
       const route = pathOf(request.url);
       if (!shortcut?.knows(route)) return undefined;
@@ -163,14 +178,8 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
       const visit = visitFrom(request, arrivedAt);
       // Also where it has to be asked first, which is a promise.
       if (visit.ip !== null && bans && bans.has(visit.ip) !== false) return undefined;
-      const given = shortcut.answer(request, route, visit);
-      if (!given) return undefined;
-      const account = { request, visit, route, arrivedAt, since };
-      if (given instanceof DomainError) return answered(refusal(given, request, visit, route), account);
-      visit.whose = whoseIs(given.principal);
-      const response = new Response(given.body, { headers: ofJson });
-      if (given.etag !== undefined) response.headers.set("etag", given.etag);
-      return answered(response, account);
+      const response = shortAnswer(request, route, visit);
+      return response && answered(response, { request, visit, route, arrivedAt, since });
     };
 
     const answer = async (request: Request, next: (request: Request) => unknown): Promise<Response> => {
@@ -186,7 +195,12 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
         if (visit.ip !== null && bans && (await bans.has(visit.ip))) fail("banned");
         if (isCounted(request.url)) await countRequest({ limiter, meter }, "requests", visit);
         places ??= directory(app.routes, meantPath(settings));
-        if (shared.isPreflight(request)) {
+        const path = isShort && limiter ? pathOf(request.url) : "";
+        const short = shortcut?.knows(path) ? shortAnswer(request, path, visit) : undefined;
+        if (short) {
+          route = path;
+          response = short;
+        } else if (shared.isPreflight(request)) {
           response = shared.preflight(request, places.methodsOf(request));
         } else {
           const admitted = places.admit(request);
@@ -211,8 +225,8 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
       return sent !== null && connection !== undefined && isTrusted(connection) ? sent : undefined;
     };
 
-    // What is counted, or belongs to a trace, takes its time.
-    const isAtOnce = shortcut !== undefined && limiter === undefined && settings.TRACES_URL === undefined;
+    // What is counted first takes a promise.
+    const isAtOnce = isShort && limiter === undefined;
     const long = (next: (request: Request) => unknown, request: Request) =>
       meter.during(traceparentOf(request), () => answer(request, next));
 
@@ -223,11 +237,14 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
         const { status, headers, body } = tell(error, request, visitOf(request), route);
         set.status = status;
         // What the route has set so far stays: cookies that were to be cleared still are.
-        Object.assign(set.headers, headers);
+        Object.assign(set.headers, aboutProblems, headers);
         return body;
       });
   };
 }
+
+/** Two Host headers are joined by a comma: a proxy and Bun may each choose another one (RFC 9112, section 3.2). */
+const namesTwoHosts = ({ headers }: Request): boolean => headers.get("host")?.includes(",") === true;
 
 /** The path that an address names; empty where it names no host. */
 function pathOf(url: string): string {
@@ -325,8 +342,7 @@ function directory(
     admit(request: Request): { request: Request; route: string; delivery: Meant["delivery"] } {
       const { place, asked, path, query, delivery } = placeOf(request.url);
       const { method } = request;
-      // Two Host headers are joined by a comma: a proxy and Bun may each choose another one (RFC 9112, section 3.2).
-      if (request.headers.get("host")?.includes(",")) fail("malformed_request", { detail: "Send one Host header." });
+      if (namesTwoHosts(request)) fail("malformed_request", { detail: "Send one Host header." });
       if (!place.methods.includes(method)) fail("method_not_allowed", { allow: place.methods });
       if (query !== "") readPairs(query.slice(1), "query");
       const spelled = path === asked ? request : new Request(`http://localhost${path}${query}`, request);

@@ -11,6 +11,8 @@ import { deleteUser, disableUser, updateUser } from "../../src/core/users.ts";
 import { createApp } from "../../src/http/app.ts";
 import { firefox, goodPassword, openTestCore, registerAda, root, safari, type TestCore } from "../support/core.ts";
 import { dialect } from "../support/database.ts";
+import { newSession } from "../support/people.ts";
+import { startServer } from "../support/server.ts";
 import { counted } from "../support/watched.ts";
 
 const minute = 60_000;
@@ -126,6 +128,7 @@ describe.each(paths)("GET %s", (path) => {
       { headers: { authorization: `Bearer ${altered(opaque.token)}`, cookie: `${sessionCookie}=${opaque.token}` } },
       {},
       { ...bearer(opaque.token), method: "DELETE" },
+      { headers: { authorization: `Bearer ${opaque.token}`, host: "one.example,other.example" } },
     ]) {
       statuses.push((await bothWays(path, sent)).status);
     }
@@ -229,4 +232,23 @@ test("an answer that is known is not sent again", async () => {
   const { headers } = await bothWays(paths[0], bearer(opaque.token));
   const known = { headers: { authorization: `Bearer ${opaque.token}`, "if-none-match": headers["etag"]! } };
   expect((await bothWays(paths[0], known)).status).toBe(304);
+});
+
+test("requests are counted on the short way, too", async () => {
+  const server = await startServer({ RATE_LIMITS: "on", RATE_LIMIT_REQUESTS: "6/1m" });
+  const { session_token: bearer } = await newSession(server);
+  const answers: Array<[status: number, left: string | null]> = [];
+  for (let at = 0; at < 5; at++) {
+    const { status, headers } = await server.get(paths[0], { bearer });
+    answers.push([status, /r=(\d+)/.exec(headers.get("ratelimit") ?? "")?.[1] ?? null]);
+  }
+  // Signing up and in were the first two.
+  expect(answers).toEqual([
+    [200, "3"],
+    [200, "2"],
+    [200, "1"],
+    [200, "0"],
+    [429, "0"],
+  ]);
+  await server.end();
 });
