@@ -146,11 +146,15 @@ function known(word: string): JobName {
 const chosen = (words: readonly string[]): JobName[] =>
   words.length > 0 ? [...new Set(words.map(known))] : jobNames.filter((name) => jobs[name].isServers);
 
+/** PATH_MAX of Linux. */
+const longestPath = 4096;
+
 function setupOf({ program, directory }: { program: string; directory: string | undefined }, desk: Desk): Setup {
   const { cwd, env, envFile } = desk.place;
   const searchPath = [...new Set((env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(":"))].join(":");
   for (const [flag, word] of Object.entries({ program, directory, PATH: searchPath })) {
     if (word !== undefined && /[\n\r\0]/.test(word)) fail("usage", { detail: `${flag} holds a line break.` });
+    if (word !== undefined && word.length > longestPath) fail("usage", { detail: `${flag} is longer than any path.` });
   }
   if (!Bun.which(program.split(" ")[0]!, { PATH: searchPath, cwd }))
     desk.warn(`There is no ${program} on the PATH. Name the command with --program.`);

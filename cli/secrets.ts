@@ -1,6 +1,6 @@
 import { fail } from "../src/core/errors.ts";
 import { listSecrets, type Need, verifySecrets } from "../src/core/secrets/needs.ts";
-import { nextSecrets, retireSecret, rotateSecret } from "../src/core/secrets/rotation.ts";
+import { nextSecrets, previewRetirement, retireSecret, rotateSecret } from "../src/core/secrets/rotation.ts";
 import { secretNeedView, secretView, verifiedSecretsView } from "../src/core/views.ts";
 import { freshSecret } from "../src/open/secrets.ts";
 import { counted } from "./arguments.ts";
@@ -130,6 +130,7 @@ const retire = command({
   description:
     "Drop an older server secret: no server accepts it from then on. Refused while anything needs it; --force ends the sessions that do.",
   effect: "destructive",
+  dryRun: true,
   args: {
     secret: positional("VERSION", "as `authctl secret status` shows it", { required: true }),
     force: toggle("end the sessions that need it; for a secret that has leaked"),
@@ -138,6 +139,12 @@ const retire = command({
   exits: { 3: "no secret has this version", 4: "something needs it", 75: "another rotation is running" },
   async run({ secret: version, force }, desk) {
     await desk.withCore(async (core, by) => {
+      if (desk.dryRun) {
+        const sessions = await previewRetirement(core, version, force);
+        if (desk.json) await desk.print({ version, ended: sessions, removed: false });
+        const end = sessions > 0 ? `, and end ${counted(sessions, "session")} for good` : "";
+        return desk.say(`would drop the secret of version ${version}${end}`);
+      }
       if (force) await confirmEnds(desk, version, await listSecrets(core));
       const retirement = await retireSecret(core, by, version, { force, interrupted: desk.interrupted });
       if (desk.json) await desk.print(retirement);

@@ -157,7 +157,7 @@ const breakages: readonly Breakage[] = [
   {
     what: "no key to sign with",
     breaks: (shell) => sql(shell, "DELETE FROM signing_keys"),
-    found: "keys: No key signs with ES256",
+    found: "keys: No key signs",
     remedy: "key rotate --now",
   },
   {
@@ -280,7 +280,8 @@ const breakages: readonly Breakage[] = [
   },
   {
     what: "a server that fell silent",
-    breaks: (shell) => sql(shell, "INSERT INTO servers VALUES ('a', 'web-3', '1', 0, 0)"),
+    breaks: (shell) =>
+      sql(shell, "INSERT INTO servers (id, host, version, started_at, seen_at) VALUES ('a', 'web-3', '1', 0, 0)"),
     found: "servers: A server on web-3 has not been heard of",
     remedy: "token purge --kind servers",
   },

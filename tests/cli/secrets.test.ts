@@ -149,6 +149,8 @@ describe("secret verify and retire", () => {
     const asked = await shell.run(`secret retire --force -- ${old!.version}`);
     expect(asked.code).toBe(2);
     expect(asked.stderr).toContain("ends 3 sessions for good");
+    const rehearsed = await shell.run(`secret retire --dry-run -- ${old!.version}`);
+    expect(rehearsed.code).toBe(4);
     expect(await states(shell)).toEqual(["retiring", "active"]);
   });
 
@@ -160,6 +162,8 @@ describe("secret verify and retire", () => {
     expect(proven.code).toBe(0);
     const [old] = await list(shell);
     expect(proven.stderr).toContain(`Nothing needs the secret of version ${old!.version} any more`);
+    const rehearsed = await shell.run(`secret retire --dry-run -- ${old!.version}`);
+    expect(rehearsed).toMatchObject({ code: 0, stderr: `would drop the secret of version ${old!.version}\n` });
     const retired = await shell.run(`secret retire -- ${old!.version}`);
     expect(retired.code).toBe(0);
     expect(retired.stderr).toContain("is accepted no more");

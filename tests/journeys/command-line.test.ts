@@ -99,7 +99,7 @@ describe("the command line on this database", () => {
     expect(await json("token inspect --quiet", "st_nonsense")).toBeDefined();
     expect((await json<Array<{ state: string }>>("key list")).map(({ state }) => state)).toEqual(["active", "next"]);
     await quietly("key rotate --now --yes");
-    expect((await json<unknown[]>("key list")).length).toBe(3);
+    expect((await json<unknown[]>("key list")).length).toBe(4);
   });
 
   test("audit: the chain holds, and the trail knows who did what", async () => {

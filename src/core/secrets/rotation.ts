@@ -193,17 +193,9 @@ export const retireSecret = async (
 ): Promise<Retirement> =>
   await alone(core, async () => {
     await followSecrets(core);
-    const rows = await core.store.serverSecrets.all();
-    const row = rows.find((one) => one.version === version);
-    if (!row)
-      return fail("not_found", { detail: "No server secret has this version; `authctl secret status` lists them." });
-    if (row.state === "active")
-      return fail("secret_in_use", {
-        detail: "This secret writes. Have another one take over first: `authctl secret rotate`.",
-      });
+    const { row, rows } = await retirable(core, version, force);
     let ended = 0;
     if (row.state !== "retired") {
-      refuseNeeded(await needsOf(core, version), force);
       if (force) ended = await endSessions(core, by, signedBy(row, rows), interrupted);
       await retire(core, by, version);
     }
@@ -212,6 +204,26 @@ export const retireSecret = async (
     await call(core, callFor, interrupted);
     return { version, ended, removed };
   });
+
+/** What a retirement would end, in sessions. Fails where it would be refused. */
+export const previewRetirement = async (core: Core, version: string, force: boolean): Promise<number> =>
+  (await retirable(core, version, force)).needs
+    .filter(({ what }) => endable.has(what))
+    .reduce((sum, { rows }) => sum + rows, 0);
+
+async function retirable(core: Core, version: string, force: boolean) {
+  const rows = await core.store.serverSecrets.all();
+  const row = rows.find((one) => one.version === version);
+  if (!row)
+    return fail("not_found", { detail: "No server secret has this version; `authctl secret status` lists them." });
+  if (row.state === "active")
+    return fail("secret_in_use", {
+      detail: "This secret writes. Have another one take over first: `authctl secret rotate`.",
+    });
+  const needs = row.state === "retired" ? [] : await needsOf(core, version);
+  refuseNeeded(needs, force);
+  return { row, rows, needs };
+}
 
 /** What ends with `force`: everything else would be lost, not ended. */
 const endable: ReadonlySet<Need["what"]> = new Set(["sessions", "refresh_families"]);

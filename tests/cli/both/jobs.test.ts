@@ -38,7 +38,13 @@ describe("job", () => {
     );
     expect(await shell.run("job run purge")).toEqual({ code: 0, stdout: "", stderr: "" });
     expect(await stored(shell)).toBe(1);
-    expect(await shell.json("job run key-rotation")).toEqual({ job: "key-rotation", rotated: 0, finished: true });
+    expect(await shell.json("job run key-rotation")).toEqual({
+      job: "key-rotation",
+      published: 0,
+      activated: 0,
+      retired: 0,
+      finished: true,
+    });
     const after = await shell.json<Status[]>("job list");
     expect(after.filter(({ overdue }) => !overdue).map(({ name }) => name)).toEqual([
       "purge",
