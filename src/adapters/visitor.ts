@@ -59,7 +59,7 @@ export function createVisitor(origin: string, { headers: always, noAnswer, now }
         const name = line.split("=", 1)[0] ?? "";
         const kept = await jar.setCookie(line, url, { ignoreError: false }).catch(() => undefined);
         // One that is taken away has an age of none, and is sent to nobody.
-        if (/;\s*max-age=0/i.test(line)) continue;
+        if (line.split(";").some((part) => part.trim().toLowerCase() === "max-age=0")) continue;
         const sent = kept && (await jar.getCookies(urlOf(kept.path ?? "/")));
         if (!sent?.some(({ key }) => key === name)) refused.push(name);
       }

@@ -375,6 +375,7 @@ describe("what goes on beside it", () => {
     await Promise.all([takeOver(core), replaceSigningKeys(core, root)]);
     await takeOver(core, { resume: true });
     const other = await again();
+    core.clock.advance(5_000);
     expect((await currentKeys(other)).signing.kid).toBe((await currentKeys(core)).signing.kid);
   });
 });

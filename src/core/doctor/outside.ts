@@ -1,5 +1,7 @@
 /** What users meet on the way to this server: looked at through the address that they have. */
+
 import { BlockList, isIP } from "node:net";
+import { decodeJwt } from "jose";
 import type { Config } from "../../config.ts";
 import type { CredentialKind } from "../../store/tables.ts";
 import type { Actor } from "../actors.ts";
@@ -260,10 +262,17 @@ async function signInWith(visit: Visit, { email, password }: Probe, credential: 
 
 const codeOf = ({ text }: Answer): string => /"code":"(\w{1,60})"/.exec(text)?.[1] ?? "not in our words";
 
+function issuerOf(token: string | undefined): string | undefined {
+  try {
+    return token && decodeJwt(token).iss;
+  } catch {
+    return undefined;
+  }
+}
+
 async function examineIssuer({ visitor, settings }: Visit): Promise<Told> {
   const token = await visitor.cookie("/", settings.COOKIE_ACCESS_NAME);
-  const [, payload = ""] = token?.split(".") ?? [];
-  const issuer = /"iss":"([^"]*)"/.exec(Buffer.from(payload, "base64url").toString())?.[1];
+  const issuer = issuerOf(token);
   if (issuer === settings.PUBLIC_URL) return [];
   const problem = `Tokens are issued there by ${issuer ?? "nobody"}, and PUBLIC_URL is ${settings.PUBLIC_URL} here.`;
   const remedy = "Give the server that runs there and this command the same settings, then restart it.";

@@ -209,7 +209,15 @@ function withStatements(db: Database): Database {
     statements.set(text, statement);
     return statement;
   };
-  return Object.assign(db, { prepare: prepare as Database["prepare"] });
+  const close = db.close.bind(db);
+  return Object.assign(db, {
+    prepare: prepare as Database["prepare"],
+    close: () => {
+      // A connection lives on for as long as any of its statements does.
+      for (const statement of statements.values()) statement.finalize();
+      close();
+    },
+  });
 }
 
 /** A look into a file that is there: makes nothing, and waits for nobody longer than a blink. */
