@@ -12,9 +12,9 @@ import { sqliteMigrations } from "./sqlite-migrations.ts";
 export type SqliteOptions = { readonly file: string; readonly synchronous: "full" | "normal" };
 
 /** Attempts to begin a transaction while another process writes: about ten seconds in all. */
-const attempts = 300;
-/** How long one attempt holds up this process, in milliseconds. Longer waits are spent outside SQLite, so that requests go on being read. */
-const attemptTimeout = 20;
+const attempts = 750;
+/** How long one attempt holds up this process, in milliseconds. Longer waits are spent outside SQLite, so that requests go on being answered. */
+const attemptTimeout = 1;
 
 /** Work that shares one commit: enough to make it cheap, and few enough that other processes get their turn. */
 const mostInOneCommit = 64;
