@@ -114,7 +114,7 @@ export async function refresh(core: Core, by: Actor, token: string): Promise<Cre
     core.meter.refresh("refused");
     return fail("unauthenticated");
   }
-  const verdict = await core.store.write((tx) => decide(core, tx, by, known.presented));
+  const verdict = await core.store.write((tx) => decide(core, tx, by, known));
   core.meter.refresh(verdict.outcome);
   if ("refused" in verdict) return fail(verdict.refused);
   const { standing, family, successor } = verdict;
@@ -125,11 +125,15 @@ export async function refresh(core: Core, by: Actor, token: string): Promise<Cre
   });
 }
 
-/** Everything that decides is read inside; what may have changed since is asked for by the conditional statements of `spend`. */
-async function decide(core: Core, tx: Tx, by: Actor, presented: Presented): Promise<Verdict> {
+type Known = { readonly presented: Presented; readonly family: RefreshFamily };
+
+/**
+ * Everything that decides is read inside; what may have changed since is asked for by the conditional statements of
+ * `spend`. The family was read before, to know the token: all of it that counts here is its generation.
+ */
+async function decide(core: Core, tx: Tx, by: Actor, { presented, family }: Known): Promise<Verdict> {
   const now = core.clock.now();
-  const family = await tx.refreshFamilies.byId(presented.family);
-  const standing = family && (await tx.sessions.standing(family.sessionId));
+  const standing = await tx.sessions.standing(family.sessionId);
   if (!standing || !isAlive(standing.session, standing.user, now)) {
     return { outcome: "refused", refused: "unauthenticated" };
   }
@@ -169,8 +173,8 @@ async function spend(
   // The presented one may come again, and its successor is of no older secret.
   const isNext = generation === read.generation;
   if (isNext && (await tx.refreshFamilies.advance(read.id, generation, now, version))) return "rotated";
-  // Where another request was faster, the family is no longer as it was read.
-  const family = generation === read.generation ? ((await tx.refreshFamilies.byId(read.id)) ?? read) : read;
+  // Another request was faster, or this one is late: the family as it is now says which.
+  const family = (await tx.refreshFamilies.byId(read.id)) ?? read;
 
   const about = { userId: by.userId, sessionId: by.session.id };
   const spentAt = family.rotatedAt?.getTime() ?? 0;
