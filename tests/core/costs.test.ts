@@ -46,23 +46,22 @@ async function signedIn(credential: "session" | "tokens") {
 describe("what is asked of the database", () => {
   test("by a sign-in", async () => {
     await login(core, visitor, { ...input, credential: "tokens" });
-    const reserved = ["tries.reserve", "tries.reserve", "tries.reserve"];
-    const givenBack = ["tries.giveBack", "tries.giveBack", "tries.giveBack"];
-    expect(calls).toEqual([
-      "users.byEmailKey",
-      ...["write", ...reserved, "commit"],
-      ...["write", "users.noteLogin", "sessions.hasDevice", "sessions.insert", "refreshFamilies.insert"],
-      ...["roles.heldBy", ...givenBack, "auditEvents.insert", "commit"],
-    ]);
+    expect(calls.join(" ")).toBe(
+      [
+        "users.byEmailKey",
+        "write tries.reserve tries.reserve tries.reserve commit",
+        "write users.noteLogin sessions.hasDevice sessions.insert refreshFamilies.insert roles.heldBy",
+        "tries.giveBack tries.giveBack tries.giveBack auditEvents.insert commit",
+      ].join(" "),
+    );
   });
 
   test("by a refresh", async () => {
     const { refreshToken } = (await signedIn("tokens")) as { refreshToken: string };
     await refresh(core, visitor, refreshToken);
-    expect(calls).toEqual([
-      "refreshFamilies.byId",
-      ...["write", "sessions.standing", "refreshFamilies.advance", "roles.heldBy", "commit"],
-    ]);
+    expect(calls.join(" ")).toBe(
+      "refreshFamilies.byId write sessions.standing refreshFamilies.advance roles.heldBy commit",
+    );
   });
 
   test.each(["session", "tokens"] as const)(
