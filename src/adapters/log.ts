@@ -48,6 +48,8 @@ function timestamp(): string {
 
 /** Text that waits is written once there is so much of it, in characters. */
 const enough = 64 * 1024;
+/** How long a line waits for others, in milliseconds. Trouble waits for nobody, and takes what waits along. */
+const linger = 10;
 /** Where nobody takes what is written, no more of it is kept. */
 const tooMuch = 16 * enough;
 /** When a reader that was busy is tried again, in milliseconds. */
@@ -59,7 +61,7 @@ process.once("exit", () => {
   for (const flush of unfinished) flush();
 });
 
-/** Writes lines to a file, all of one turn of the event loop at once: to write is what costs, ten times as much as the line. */
+/** Writes lines to a file, many at once: to write is what costs, ten times as much as the line. */
 function createLines(fd: number) {
   let waiting = "";
   /** What a busy reader has not taken. */
@@ -104,7 +106,7 @@ function createLines(fd: number) {
       if (waiting.length >= enough) flush();
       if (isDue) return;
       isDue = true;
-      setImmediate(() => {
+      systemClock.after(linger, () => {
         isDue = false;
         flush();
       });

@@ -6,6 +6,7 @@ import { person, Shell } from "../support/cli.ts";
 import { authctl } from "../support/command.ts";
 import { codeOf, goodPassword } from "../support/core.ts";
 import { startServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
 
 const signIn = (shell: Shell, identifier: string, password: string) =>
   shell.core((core) => codeOf(login(core, anonymous(noClient), { identifier, password, credential: "session" })));
@@ -152,6 +153,7 @@ describe.concurrent("admin recover", () => {
       expect(await use()).toMatchObject({ status: 400, body: { code: "token_invalid" } });
       const again = await server.post("/api/v1/auth/login", { email: "ada@example.com", password });
       expect(again.status).toBe(200);
+      await until("the last line of the log", () => server.log.some(({ route }) => route === "/api/v1/auth/login"));
       expect(JSON.stringify(server.log) + server.errors()).not.toContain(token);
     } finally {
       await server.end();

@@ -135,8 +135,9 @@ if (chromium !== null) {
       login: "TypeError",
     });
     // What it sent came with the cookies: it was refused for its type, or for where it came from.
-    const posted = server.log.filter(({ route }) => String(route).startsWith("/api/v1/auth/logout"));
-    expect(posted.length).toBeGreaterThanOrEqual(5);
+    const all = () => server.log.filter(({ route }) => String(route).startsWith("/api/v1/auth/logout"));
+    await until("the lines of the log", () => all().length >= 5);
+    const posted = all();
     expect(new Set(posted.map(({ status }) => status))).toEqual(new Set([403, 415]));
 
     expect(again["read"]).toContain('"email"');
