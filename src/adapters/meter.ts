@@ -106,8 +106,10 @@ export function createMeter(version: string, worker?: { readonly name: string; r
     during: (_, work) => work(),
     job: (_, work) => work(),
     request(method, route, status, since) {
+      const took = stopwatch() - since;
       requests.of(method, route, String(status)).add();
-      requestTimes.of(method, route).observe(stopwatch() - since);
+      requestTimes.of(method, route).observe(took);
+      return took;
     },
     signIn: (result) => signIns.of(result).add(),
     refresh: (outcome) => refreshes.of(outcome).add(),

@@ -133,11 +133,12 @@ export function createTraces(meter: Meter, { TRACES_URL = "", TRACES_TOKEN, TRAC
       }
     },
     request(method, route, status, since) {
-      meter.request(method, route, status, since);
+      const took = meter.request(method, route, status, since);
       const trace = current.getStore();
-      if (!trace?.isSampled) return;
+      if (!trace?.isSampled) return took;
       const attributes = { "http.request.method": method, "http.route": route, "http.response.status_code": status };
       keep(trace, { name: `${method} ${route}`, kind: "server", since, failed: status >= 500, attributes });
+      return took;
     },
     hashWaited(since) {
       meter.hashWaited(since);

@@ -44,7 +44,8 @@ export type Meter = {
   during<T>(traceparent: string | undefined, work: () => Promise<T>): Promise<T>;
   /** Does one run of a job of the server, which belongs to nobody's request. */
   job<T>(name: string, work: () => Promise<T>): Promise<T>;
-  request(method: string, route: string, status: number, since: number): void;
+  /** Answers how long it took, in seconds. */
+  request(method: string, route: string, status: number, since: number): number;
   signIn(result: SignInResult): void;
   refresh(outcome: RefreshOutcome): void;
   limit(name: LimitName, allowed: boolean): void;
@@ -67,7 +68,7 @@ export const noMeter: Meter = {
   now: () => 0,
   during: (_, work) => work(),
   job: (_, work) => work(),
-  request: () => {},
+  request: () => 0,
   signIn: () => {},
   refresh: () => {},
   limit: () => {},

@@ -134,12 +134,11 @@ export async function authenticate(core: Core, token: string, client: Client): P
  * session of which nobody has written anything since, and a client that it was given to. Or `forged`, where the
  * token's own signature is wrong. `undefined` where it takes more to know: `authenticate` decides then.
  */
-export function recognise(core: Core, token: string, client: Client): Principal | "forged" | undefined {
+export function recognise(core: Core, token: string, client: Client, now: Date): Principal | "forged" | undefined {
   const kept = stillKept(core);
   const isSessionToken = token.startsWith(tokenPrefix);
-  const standing = kept && (isSessionToken ? kept.ofTokens.get(sha256(token)) : standingAtHand(core, kept, token));
+  const standing = kept && (isSessionToken ? kept.ofTokens.get(sha256(token)) : standingAtHand(core, kept, token, now));
   if (!standing) return isSessionToken && !sessionOfToken(core, token) ? "forged" : undefined;
-  const now = core.clock.now();
   const { session, user } = standing;
   const isOrdinary =
     isAlive(session, user, now) && !needsTouch(core, session, now) && clientFits(core, session, client);
@@ -147,8 +146,8 @@ export function recognise(core: Core, token: string, client: Client): Principal 
   return isOrdinary ? { session, user, roles: standing.roles, by } : undefined;
 }
 
-function standingAtHand(core: Core, { standings }: Kept, token: string): Standing | undefined {
-  const claims = claimsAtHand(core, token);
+function standingAtHand(core: Core, { standings }: Kept, token: string, now: Date): Standing | undefined {
+  const claims = claimsAtHand(core, token, now);
   const standing = claims && standings.get(claims.sessionId);
   return standing?.user.id === claims?.userId ? standing : undefined;
 }

@@ -39,11 +39,12 @@ export type KeyCache = { keys?: Keys; reading?: Promise<Keys>; inVainAt?: number
 const isWithin = (interval: number, at: number, now: number): boolean => Math.abs(now - at) < interval;
 
 /** The keys that count now. Read again every few seconds, so that a rotation needs no restart. */
-export const currentKeys = async (core: Core): Promise<Keys> => keysAtHand(core) ?? (await readKeys(core));
+export const currentKeys = async (core: Core): Promise<Keys> =>
+  keysAtHand(core, core.clock.now()) ?? (await readKeys(core));
 
 /** The same, where they need not be read again. */
-export function keysAtHand({ keyCache: { keys }, clock }: Pick<Core, "keyCache" | "clock">): Keys | undefined {
-  return keys && isWithin(freshFor, keys.readAt, clock.now().getTime()) ? keys : undefined;
+export function keysAtHand({ keyCache: { keys } }: Pick<Core, "keyCache">, now: Date): Keys | undefined {
+  return keys && isWithin(freshFor, keys.readAt, now.getTime()) ? keys : undefined;
 }
 
 /**

@@ -44,8 +44,9 @@ export function createDrain(clock: Clock): Drain {
 
   return {
     around: (next, request) => () => {
-      if (!isProbe(request)) lastRequestAt = now();
-      else noteProbe();
+      // When the last one came matters only to who is about to go; and to look at the clock is not free.
+      if (isProbe(request)) noteProbe();
+      else if (draining) lastRequestAt = now();
       const answer = next(request);
       // One that is there already needs no promise, unless it has to say good-bye.
       return answer instanceof Response && !draining ? answer : answered(answer);

@@ -83,7 +83,6 @@ type Account = {
   readonly request: Request;
   readonly visit: Visit;
   readonly route: string;
-  readonly arrivedAt: Date;
   readonly since: number;
 };
 
@@ -125,19 +124,19 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
   };
 
   /** What every answer says, and what is noted of every request. */
-  const answered = (response: Response, { request, visit, route, arrivedAt, since }: Account): Response => {
+  const answered = (response: Response, { request, visit, route, since }: Account): Response => {
     const { headers, status } = response;
     headers.set("x-request-id", visit.requestId);
     for (const [name, value] of rateFields(visit.allowances)) headers.set(name, value);
     for (const [name, value] of shared.fieldsFor(request)) headers.set(name, value);
     const method = methods.has(request.method) ? request.method : "other";
-    meter.request(method, route, status, since);
+    const took = meter.request(method, route, status, since);
     log.info("request", {
       request_id: visit.requestId,
       method,
       route,
       status,
-      duration_ms: clock.now().getTime() - arrivedAt.getTime(),
+      duration_ms: Math.round(took * 1000),
       ip: visit.ip,
       user_id: visit.whose?.userId,
       session_id: visit.whose?.sessionId,
@@ -159,8 +158,8 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
     };
 
     /** The answer of a shortcut, where there is one and nothing about the request is out of the ordinary. */
-    const shortAnswer = (request: Request, path: string, visit: Visit): Response | undefined => {
-      const given = namesTwoHosts(request) ? undefined : shortcut?.answer(request, path, visit);
+    const shortAnswer = (request: Request, path: string, visit: Visit, now: Date): Response | undefined => {
+      const given = namesTwoHosts(request) ? undefined : shortcut?.answer(request, path, visit, now);
       if (!given) return undefined;
       if (given instanceof DomainError) return refusal(given, request, visit, path);
       visit.whose = whoseIs(given.principal);
@@ -178,8 +177,8 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
       const visit = visitFrom(request, arrivedAt);
       // Also where it has to be asked first, which is a promise.
       if (visit.ip !== null && bans && bans.has(visit.ip) !== false) return undefined;
-      const response = shortAnswer(request, route, visit);
-      return response && answered(response, { request, visit, route, arrivedAt, since });
+      const response = shortAnswer(request, route, visit, arrivedAt);
+      return response && answered(response, { request, visit, route, since });
     };
 
     const answer = async (request: Request, next: (request: Request) => unknown): Promise<Response> => {
@@ -196,7 +195,7 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
         if (isCounted(request.url)) await countRequest({ limiter, meter }, "requests", visit);
         places ??= directory(app.routes, meantPath(settings));
         const path = isShort && limiter ? pathOf(request.url) : "";
-        const short = shortcut?.knows(path) ? shortAnswer(request, path, visit) : undefined;
+        const short = shortcut?.knows(path) ? shortAnswer(request, path, visit, clock.now()) : undefined;
         if (short) {
           route = path;
           response = short;
@@ -215,7 +214,7 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
       } catch (thrown) {
         response = refusal(thrown, request, visit, route);
       }
-      return answered(response, { request, visit, route, arrivedAt, since });
+      return answered(response, { request, visit, route, since });
     };
 
     /** A stranger must not decide which requests are traced, nor put them into a trace of somebody else's. */

@@ -23,6 +23,7 @@ export type Shortcuts = {
     request: Request,
     path: string,
     from: { readonly ip: string | null; readonly requestId: string },
+    now: Date,
   ): AtOnce | DomainError | undefined;
 };
 
@@ -35,14 +36,14 @@ export function shortcuts(core: Core): Shortcuts {
 
   return {
     knows: (path) => answers.has(path),
-    answer(request, path, { ip, requestId }) {
+    answer(request, path, { ip, requestId }, now) {
       const answer = answers.get(path);
       if (!answer || request.method !== "GET" || request.headers.has("if-none-match")) return undefined;
       const handles = handlesOf(core, request);
       const token = onlyCredential(handles);
       if (token === undefined) return undefined;
       const client = clientFrom({ ip, requestId, userAgent: request.headers.get("user-agent") });
-      const principal = recognise(core, token, client);
+      const principal = recognise(core, token, client, now);
       // A browser is to forget a cookie that is refused.
       if (principal === "forged") return handles.bearer === undefined ? undefined : refusal;
       const rendered = principal && answer(principal);
