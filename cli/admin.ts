@@ -2,6 +2,7 @@ import type { Actor } from "../src/core/actors.ts";
 import type { Core } from "../src/core/core.ts";
 import { adminRole, grantRole, hasActiveAdmin, revokeRole } from "../src/core/roles.ts";
 import { seedAdmin } from "../src/core/users/admins.ts";
+import { orderRecovery } from "../src/core/users/new-passwords.ts";
 import { pagesOfUsers } from "../src/core/users/user-lists.ts";
 import { findUser, getUser } from "../src/core/users.ts";
 import { userView } from "../src/core/views.ts";
@@ -80,6 +81,27 @@ const revoke = command({
   },
 });
 
+const recover = command({
+  description:
+    "Make a one-time link that sets a new password, for an admin who has lost the password and the mailbox. Good for 15 minutes, and once.",
+  effect: "write",
+  args: { user: userArg, anyUser: toggle("also for a user who is no admin") },
+  examples: ["authctl admin recover ada@example.com --reason 'lost the phone'"],
+  exits: { 4: "the user is no admin, or is disabled" },
+  async run({ user, anyUser }, desk) {
+    await desk.withCore(async (core, by) => {
+      const { id, email } = (await findUser(core, user)).user;
+      const { facts, expiresAt } = await orderRecovery(core, by, id, { anyUser });
+      const { link } = facts;
+      if (desk.json) await desk.print({ id, email, link, expires_at: expiresAt.toISOString() });
+      else await desk.print(link);
+      desk.say(
+        `Open it in a browser until ${expiresAt.toISOString()}. Whoever has it can become ${email}: hand it to nobody else.`,
+      );
+    });
+  },
+});
+
 type Act = (core: Core, by: Actor, userId: string, role: string) => Promise<boolean>;
 
 async function change(desk: Desk, reference: string, act: Act, otherwise: string): Promise<void> {
@@ -91,4 +113,4 @@ async function change(desk: Desk, reference: string, act: Act, otherwise: string
   });
 }
 
-export default group({ description: "Who administers.", verbs: { seed, list, grant, revoke } });
+export default group({ description: "Who administers.", verbs: { seed, list, grant, revoke, recover } });

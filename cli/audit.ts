@@ -1,6 +1,5 @@
-import type { Actor } from "../src/core/actors.ts";
 import { whatOf, whereOf, whoOf } from "../src/core/audit/narration.ts";
-import { type AuditPurge, type Purged, previewAuditPurge, purgeAudit } from "../src/core/audit/retention.ts";
+import { previewAuditPurge, purgeAudit } from "../src/core/audit/retention.ts";
 import { chainAfter, followAudit, pagesOfAudit } from "../src/core/audit/trail.ts";
 import { type Mark, parseMark, verifyAudit } from "../src/core/audit/verification.ts";
 import { type Action, actionNames } from "../src/core/audit.ts";
@@ -14,6 +13,7 @@ import { counted } from "./arguments.ts";
 import { command, group } from "./command.ts";
 import { choice, duration, number, positional, text, time, toggle } from "./options.ts";
 import type { Column } from "./table.ts";
+import { unlessLocked } from "./unless-locked.ts";
 
 type View = ReturnType<typeof auditEventView>;
 
@@ -186,7 +186,7 @@ const purge = command({
   effect: "write",
   dryRun: true,
   args: {
-    keep: duration("what is younger stays", { required: true, hint: "400d" }),
+    keep: duration("what is younger stays, instead of AUDIT_KEEP", { hint: "400d" }),
     batchSize: number("entries in one transaction", { min: 1, max: 10_000, default: 500 }),
     pause: duration("the time between two batches, for live traffic", { default: 20 }),
     maxTime: duration("end after this time", { default: 300_000 }),
@@ -195,41 +195,25 @@ const purge = command({
       default: "fail",
     }),
   },
-  examples: ["authctl audit purge --keep 400d --dry-run", "30 4 * * * authctl audit purge --keep 400d --lock skip"],
+  examples: ["authctl audit purge --dry-run", "41 4 * * * authctl audit purge --keep 400d --lock skip"],
   exits: { 6: "the time or the rows of the budget ended with work left", 75: "another purge is running" },
-  async run({ keep, lock, maxRows = Number.MAX_SAFE_INTEGER, ...options }, desk) {
+  async run({ keep: wanted, lock, maxRows = Number.MAX_SAFE_INTEGER, ...options }, desk) {
     await desk.withCore(async (core, by) => {
+      const keep = wanted ?? core.settings.AUDIT_KEEP;
+      if (keep === "forever") return desk.say("AUDIT_KEEP is forever: every entry is kept. Nothing to do.");
       if (desk.dryRun) return await desk.print(await previewAuditPurge(core, keep));
       const progress = desk.progress(undefined, "purging");
-      const purged = await unlessLocked(core, by, lock, {
-        ...options,
-        keep,
-        maxRows,
-        interrupted: desk.interrupted,
-        onBatch: (rows) => progress.advance(rows),
-      });
+      const onBatch = (rows: number) => progress.advance(rows);
+      const purged = await unlessLocked(lock, () =>
+        purgeAudit(core, by, { ...options, keep, maxRows, interrupted: desk.interrupted, onBatch }),
+      );
       progress.end();
-      if (!purged) return desk.detail("Another purge is running. Nothing to do.");
+      if (!purged) return desk.detail("Another run is on its way. Nothing to do.");
       if (desk.json || desk.verbose) await desk.print({ removed: purged.removed });
       if (!purged.finished) fail("partly_done", { detail: "There is more to remove. Run it again to go on." });
     });
   },
 });
-
-/** `undefined` where another run holds the lock and that is no trouble. */
-async function unlessLocked(
-  core: Core,
-  by: Actor,
-  lock: "fail" | "skip",
-  options: AuditPurge,
-): Promise<Purged | undefined> {
-  try {
-    return await purgeAudit(core, by, options);
-  } catch (error) {
-    if (lock === "skip" && error instanceof DomainError && error.code === "lock_held") return undefined;
-    throw error;
-  }
-}
 
 /** A verb of `user`, which has the trail as its matter. */
 export const timeline = command({

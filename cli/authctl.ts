@@ -3,6 +3,7 @@ import { hostname, userInfo } from "node:os";
 import { isatty } from "node:tty";
 import { systemClock, systemRandom } from "../src/adapters/system.ts";
 import { type Io, type Output, PipeClosed, type Signal } from "./io.ts";
+import { workerName } from "./ourselves.ts";
 import { run } from "./run.ts";
 
 const signals: readonly Signal[] = ["SIGINT", "SIGTERM"];
@@ -62,5 +63,6 @@ const io: Io = {
   quit: (code) => process.exit(code),
 };
 
+if (process.argv[2] === workerName) await (await import("../src/server.ts")).work();
 // Not `process.exitCode`: a terminal that was read from, or a connection that nobody closed, would keep the process alive.
-process.exit(await run(process.argv.slice(2), io));
+else process.exit(await run(process.argv.slice(2), io));

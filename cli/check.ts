@@ -1,9 +1,11 @@
 import { fail } from "../src/core/errors.ts";
 import { explainPermission, isPermission } from "../src/core/permissions.ts";
 import { findUser } from "../src/core/users.ts";
+import { settle } from "../src/open.ts";
+import { reachable, urlOf } from "./addresses.ts";
 import { command, group } from "./command.ts";
 import { exitCodes } from "./exit.ts";
-import { text } from "./options.ts";
+import { number, text } from "./options.ts";
 
 const authz = command({
   description: "Say whether a user may do something, and why or why not.",
@@ -33,4 +35,30 @@ const authz = command({
   },
 });
 
-export default group({ description: "Why, or why not.", verbs: { authz } });
+/** How long a server may take to answer, in milliseconds. */
+const patience = 4_000;
+
+const server = command({
+  description:
+    "Ask the server of these settings, on this machine, whether it is ready. For the health check of a container.",
+  effect: "read",
+  args: { port: number("the port that it listens on, instead of PORT", { min: 1, max: 65_535 }) },
+  examples: ["authctl check server"],
+  exits: {
+    5: "it answers, and is not ready: a part that it needs is down, or it is about to stop",
+    69: "nobody answers",
+  },
+  async run({ port }, desk) {
+    const { HOST, PORT } = settle(desk.place);
+    const url = urlOf(reachable(HOST), port ?? PORT);
+    const signal = AbortSignal.any([desk.interrupted, AbortSignal.timeout(patience)]);
+    const answer = await fetch(`${url}/readyz`, { signal }).catch(() => undefined);
+    desk.interrupted.throwIfAborted();
+    if (!answer)
+      return fail("server_unreachable", { detail: `Nobody answers at ${url}. Start it with \`authctl serve\`.` });
+    await desk.print({ ready: answer.ok, url, status: answer.status });
+    return answer.ok ? 0 : exitCodes.finding;
+  },
+});
+
+export default group({ description: "Why, or why not.", verbs: { authz, server } });

@@ -102,7 +102,9 @@ async function targetOf({ to, toFile, toEnv }: ArgsOf<typeof targetArgs>, desk: 
   if (to !== undefined) return parsed(to, "--to");
   if (toFile !== undefined)
     return parsed(await readPrivateFile("--to-file", resolve(desk.place.cwd, toFile), desk.warn), "--to-file");
-  return parsed(desk.place.env[toEnv!] ?? "", "--to-env");
+  const { env } = desk.place;
+  const name = toEnv ?? "";
+  return parsed((Object.hasOwn(env, name) ? env[name] : undefined) ?? "", "--to-env");
 }
 
 /** Also where the rest is no address: a password with an unescaped character in it is a password all the same. */

@@ -14,8 +14,13 @@ import { visible, visibleLines } from "./visible.ts";
 
 /** What a command is given beside its arguments. */
 export type Desk = {
-  /** Opens the core that the settings name, calls `act` as the operator who typed the command, and closes it whatever happens. */
-  withCore<T>(act: (core: Core, by: Actor) => Promise<T>): Promise<T>;
+  /**
+   * Opens the core that the settings name, calls `act` as the operator who typed the command, and closes it whatever
+   * happens. `open` opens another one than every command works on.
+   */
+  withCore<T>(act: (core: Core, by: Actor) => Promise<T>, open?: (place: Desk["place"]) => Promise<Core>): Promise<T>;
+  /** Who typed the command. For what works without a core. */
+  operator(): Promise<Actor>;
   /**
    * Data, to standard output: a list, one object, or a text. `columns` choose what a table, lines and CSV show; JSON always has all of it.
    * A list may be an async iterable of rows or of pages, and is then written as it comes.
@@ -83,17 +88,18 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
   let unshown: string | undefined;
 
   const desk: Desk = {
-    async withCore(act) {
-      const [{ openCore }, { operator }] = await Promise.all([
-        import("../src/open.ts"),
-        import("../src/core/actors.ts"),
-      ]);
-      const core = await openCore({ ...place, purpose: "command" });
+    async withCore(act, open) {
+      const [{ openCore }, by] = await Promise.all([import("../src/open.ts"), desk.operator()]);
+      const core = await (open ? open(place) : openCore({ ...place, purpose: "command" }));
       try {
-        return await act(core, operator(`${io.user}@${io.host}`, reason));
+        return await act(core, by);
       } finally {
         await core.close();
       }
+    },
+    async operator() {
+      const { operator } = await import("../src/core/actors.ts");
+      return operator(`${io.user}@${io.host}`, reason);
     },
     async print(value, columns, unasked = format) {
       line?.clear();

@@ -1,4 +1,5 @@
-import { DomainError, type Kind } from "../src/core/errors.ts";
+import type { Kind } from "../src/core/errors/kinds.ts";
+import { DomainError } from "../src/core/errors.ts";
 
 /** The exit code of each kind of failure, after sysexits(3) where it has one. Exhaustive: a new kind does not compile without a row. */
 export const exitCodes = {

@@ -1,8 +1,10 @@
+import { version } from "../package.json";
 import { fail } from "../src/core/errors.ts";
 import { type Command, command, type Group, type Tree } from "./command.ts";
+import { type Source, sourceOf } from "./complete.ts";
 import { globals, twinOf } from "./globals.ts";
 import { exitMeanings, helpText } from "./help-text.ts";
-import { type Args, nameOf, positional } from "./options.ts";
+import { type Args, type ArgumentType, nameOf, positional, toggle } from "./options.ts";
 import { parseLine } from "./words.ts";
 
 /** `authctl help`, which knows `tree`. */
@@ -10,9 +12,16 @@ export function helpOn(tree: Tree): { readonly default: Command } {
   const help = command({
     description: "Show help: of everything, of a noun, or of one command. With --json, all there is to know about it.",
     effect: "read",
-    args: { path: positional("COMMAND", "the command, such as `user list`", { many: true }) },
-    examples: ["authctl help user list", "authctl help --json"],
-    async run({ path }, desk) {
+    args: {
+      path: positional("COMMAND", "the command, such as `user list`", { many: true }),
+      man: toggle("the whole manual, as `man` reads it"),
+    },
+    examples: ["authctl help user list", "authctl help --json", "authctl help --man > authctl.1"],
+    async run({ path, man }, desk) {
+      if (man) {
+        if (path.length > 0) fail("usage", { detail: "--man prints all of it: it takes no command." });
+        return await desk.print((await import("./manual.ts")).manualPage(await describe(tree, [], tree), tree));
+      }
       if (path.some((word) => word.startsWith("-")))
         fail("usage", { detail: "`authctl help` takes names of commands." });
       const found = await parseLine([...path, "--help"], tree);
@@ -27,25 +36,58 @@ export function helpOn(tree: Tree): { readonly default: Command } {
   return { default: help };
 }
 
+/** One flag or argument. Members that say nothing of it are left out. */
+type ArgumentDescription = {
+  /** As it is written: `--older-than`, or `USER`. */
+  readonly name: string;
+  readonly short?: string;
+  readonly type: ArgumentType;
+  /** What stands for the value: `30d`. */
+  readonly hint?: string;
+  readonly choices?: readonly string[];
+  readonly description: string;
+  readonly required: boolean;
+  readonly many: boolean;
+  /** Whether there is a `--no-…` of it. */
+  readonly negatable: boolean;
+  /** As it would be written. */
+  readonly default?: string;
+  /** The variable that stands for it. */
+  readonly environment?: string;
+  /** What completion offers for it. */
+  readonly completes?: Source;
+};
+
 /** A command as documentation wants it: every name, type, default, effect and exit code. */
 export type Description = {
   readonly command: string;
   readonly description: string;
   readonly effect: Command["effect"];
   readonly dryRun: boolean;
-  readonly arguments: readonly object[];
-  readonly flags: readonly object[];
+  /** In their order; the last one may be `many`. */
+  readonly arguments: readonly ArgumentDescription[];
+  readonly flags: readonly ArgumentDescription[];
   readonly examples: readonly string[];
   readonly exits: Readonly<Record<number, string>>;
 };
 
-/** Every command at or below `node`, and the flags that all of them take. */
-export async function describe(
-  node: Command | Group | Tree,
-  path: readonly string[],
-  tree: Tree,
-): Promise<{ globalFlags: readonly object[]; commands: readonly Description[] }> {
-  return { globalFlags: describeArgs(globals, "flag"), commands: await descriptions(node, path, tree) };
+/** What programs are told. Members are added to it, never renamed or taken away while `format` stays the same. */
+export type Manual = {
+  readonly format: 1;
+  readonly version: string;
+  /** Flags that every command takes. */
+  readonly globalFlags: readonly ArgumentDescription[];
+  readonly commands: readonly Description[];
+};
+
+/** Every command at or below `node`. */
+export async function describe(node: Command | Group | Tree, path: readonly string[], tree: Tree): Promise<Manual> {
+  return {
+    format: 1,
+    version,
+    globalFlags: describeArgs(globals, "flag", path),
+    commands: await descriptions(node, path, tree),
+  };
 }
 
 async function descriptions(
@@ -72,28 +114,38 @@ function describeCommand(
     description,
     effect,
     dryRun,
-    arguments: describeArgs(args, "positional"),
-    flags: describeArgs(args, "flag"),
+    arguments: describeArgs(args, "positional", path),
+    flags: describeArgs(args, "flag", path),
     examples,
     exits: { ...exitMeanings, ...exits },
   };
 }
 
-function describeArgs(args: Args, place: "flag" | "positional"): readonly object[] {
+function describeArgs(
+  args: Args,
+  place: "flag" | "positional",
+  path: readonly string[],
+): readonly ArgumentDescription[] {
   return Object.entries(args)
     .filter(([, argument]) => argument.place === place)
-    .map(([key, argument]) => ({
-      name: nameOf(key, argument),
-      short: argument.short && `-${argument.short}`,
-      type: argument.type,
-      choices: argument.choices,
-      description: argument.description,
-      required: argument.required,
-      many: argument.many,
-      negatable: argument.negatable,
-      default: argument.fallback,
-      environment: args === globals ? twinOf(key) : undefined,
-    }));
+    .map(([key, argument]) => {
+      const twin = args === globals ? twinOf(key) : undefined;
+      const completes = argument.type === "toggle" || argument.choices ? undefined : sourceOf(argument, path);
+      return {
+        name: nameOf(key, argument),
+        ...(argument.short && { short: `-${argument.short}` }),
+        type: argument.type,
+        ...(argument.hint !== "" && { hint: argument.hint }),
+        ...(argument.choices && { choices: argument.choices }),
+        description: argument.description,
+        required: argument.required,
+        many: argument.many,
+        negatable: argument.negatable,
+        ...(argument.fallback !== undefined && { default: argument.fallback }),
+        ...(twin && { environment: twin }),
+        ...(completes && { completes }),
+      };
+    });
 }
 
 function isCommand(node: Command | Group | Tree): node is Command {

@@ -1,11 +1,11 @@
-import { DomainError, fail } from "../src/core/errors.ts";
+import { fail } from "../src/core/errors.ts";
 import { mailKinds } from "../src/core/mail/letters.ts";
 import { previewMail, testMail } from "../src/core/mail/mail-trials.ts";
-import { type Flushed, flushMail } from "../src/core/mail/postman.ts";
-import { counted } from "./arguments.ts";
+import { flushMail, leftOf } from "../src/core/mail/postman.ts";
 import { command, group } from "./command.ts";
 import { queue } from "./mail-queue.ts";
 import { choice, duration, positional, text, toggle } from "./options.ts";
+import { unlessLocked } from "./unless-locked.ts";
 
 const flush = command({
   description: "Send what is due, as a running server does by itself. For cron: silent unless there is trouble.",
@@ -21,34 +21,19 @@ const flush = command({
   async run({ maxTime, lock }, desk) {
     await desk.withCore(async (core, by) => {
       const progress = desk.progress(undefined, "sending mails");
-      const flushed = await flushMail(core, by, {
-        maxTime,
-        interrupted: desk.interrupted,
-        onBatch: (mails) => progress.advance(mails),
-      }).catch((error: unknown) => {
-        if (lock === "skip" && error instanceof DomainError && error.code === "lock_held") return undefined;
-        throw error;
-      });
+      const onBatch = (mails: number) => progress.advance(mails);
+      const flushed = await unlessLocked(lock, () =>
+        flushMail(core, by, { maxTime, interrupted: desk.interrupted, onBatch }),
+      );
       progress.end();
-      if (!flushed) return desk.detail("Another flush is running. Nothing to do.");
+      if (!flushed) return desk.detail("Another run is on its way. Nothing to do.");
       const { trouble, finished, ...counts } = flushed;
       if (desk.json || desk.verbose) await desk.print({ ...counts, problem: trouble?.code ?? null, finished });
-      const detail = shortfall(flushed);
+      const detail = leftOf(flushed);
       if (detail !== undefined) fail("partly_done", { detail });
     });
   },
 });
-
-/** What is to be told of a flush, as a sentence; `undefined` where all went well. */
-function shortfall({ trouble, finished, postponed, dead }: Flushed): string | undefined {
-  if (trouble) return `The mail server takes no mails (${trouble.code}). They stay in the outbox, and are tried again.`;
-  if (postponed + dead > 0) {
-    const given = dead > 0 ? `${counted(dead, "mail")} given up` : undefined;
-    const later = postponed > 0 ? `${counted(postponed, "mail")} to be tried again later` : undefined;
-    return `${[given, later].filter((one) => one !== undefined).join(", ")}. See \`authctl mail queue list\`.`;
-  }
-  return finished ? undefined : "There are more mails to send. Run it again to go on.";
-}
 
 const preview = command({
   description:

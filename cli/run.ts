@@ -16,12 +16,14 @@ export const commands: Tree = {
     load: () => import("./init.ts"),
   },
   serve: { summary: "run the server", load: () => import("./serve.ts") },
+  doctor: { summary: "look at every part, each finding with its remedy", load: () => import("./doctor.ts") },
   migrate: {
     summary: "bring the database to this version: status, up, down, create, history",
     load: () => import("./migrate.ts"),
   },
+  backup: { summary: "copies to restore from: create, verify, restore", load: () => import("./backup.ts") },
   db: { summary: "the whole database: copy", load: () => import("./db.ts") },
-  admin: { summary: "who administers: seed, list, grant, revoke", load: () => import("./admin.ts") },
+  admin: { summary: "who administers: seed, list, grant, revoke, recover", load: () => import("./admin.ts") },
   user: {
     summary:
       "the people: list, get, create, update, disable, enable, delete, restore, set-password, send-reset, verify-email, timeline, role, import, export",
@@ -33,16 +35,36 @@ export const commands: Tree = {
   },
   session: { summary: "who is signed in: list, get, explain, revoke", load: () => import("./sessions.ts") },
   token: { summary: "what was issued: purge, inspect, stats", load: () => import("./tokens.ts") },
-  key: { summary: "signing keys: list, rotate", load: () => import("./keys.ts") },
+  key: { summary: "signing keys: list, rotate, retire, export-public", load: () => import("./keys.ts") },
+  secret: {
+    summary: "the server secrets: status, rotate, verify, retire, generate",
+    load: () => import("./secrets.ts"),
+  },
+  hash: { summary: "how passwords are hashed: calibrate, report", load: () => import("./hash.ts") },
   audit: { summary: "what was done: list, tail, export, verify, purge", load: () => import("./audit.ts") },
-  check: { summary: "why, or why not: authz", load: () => import("./check.ts") },
+  stats: {
+    summary: "how things stand: users, sessions, sign-ins, what a purge would remove, size",
+    load: () => import("./stats.ts"),
+  },
+  job: {
+    summary: "the upkeep: list, run, print-cron, print-systemd, print-k8s",
+    load: () => import("./jobs.ts"),
+  },
+  check: { summary: "why, or why not: authz, server", load: () => import("./check.ts") },
   mail: { summary: "what users are written: queue, flush, preview, test", load: () => import("./mail.ts") },
   ban: { summary: "whose requests are refused: add, list, remove", load: () => import("./bans.ts") },
   limit: { summary: "what is counted of users and addresses: show, reset", load: () => import("./limits.ts") },
   config: { summary: "the settings: check, show, explain, example", load: () => import("./config.ts") },
+  completion: {
+    summary: "let a shell complete what is typed: bash, zsh, fish",
+    load: () => import("./completion.ts"),
+  },
   version: { summary: "show the version", load: () => import("./version.ts") },
   help: { summary: "show help of a command", load: async (tree) => (await import("./help.ts")).helpOn(tree) },
 };
+
+/** The first word of a question that a shell asks while somebody types. Nobody types it. */
+export const completeName = "__complete";
 
 /** After --timeout, how long the running batch may take to end, in milliseconds. */
 const grace = 2000;
@@ -52,6 +74,7 @@ const brokenPipe = 141;
 
 /** Understands `argv` (without the program's name), does it, and returns the exit code. Never throws: what fails is told on `io.stderr`. */
 export async function run(argv: readonly string[], io: Io, tree: Tree = commands): Promise<number> {
+  if (argv[0] === completeName) return await (await import("./complete.ts")).complete(argv.slice(1), io, tree);
   const interruption = listen(io);
   try {
     const code = await obey(argv, io, tree, interruption);
@@ -174,7 +197,9 @@ async function within<T>(
     if (last) throw late;
     return result;
   } catch (error) {
-    throw last && !(error instanceof PipeClosed) ? late : error;
+    // What was left undone is known better by whoever did the rest.
+    const knowsBetter = error instanceof PipeClosed || (error instanceof DomainError && error.kind === "partial");
+    throw last && !knowsBetter ? late : error;
   } finally {
     clearTimeout(first);
     clearTimeout(last);

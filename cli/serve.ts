@@ -1,12 +1,14 @@
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { version } from "../package.json";
 import type { FromWorker, ToWorker } from "../src/adapters/workers.ts";
 import { loadConfig } from "../src/config.ts";
 import { DomainError, fail } from "../src/core/errors.ts";
 import { type Opening, openCore, type Place, settle } from "../src/open.ts";
+import { reachable, urlOf } from "./addresses.ts";
 import { command } from "./command.ts";
 import type { Desk } from "./desk.ts";
 import { choice, number, text } from "./options.ts";
+import { ourselves, workerName } from "./ourselves.ts";
 import { supervise, type Worker } from "./supervisor.ts";
 import { createSwitchboard } from "./switchboard.ts";
 
@@ -73,7 +75,7 @@ async function serveTogether(desk: Desk, place: Start): Promise<number> {
   let listening = 0;
   const switchboard = createSwitchboard();
   const start = (number: number): Worker => {
-    const child = Bun.spawn([process.execPath, "--no-env-file", join(import.meta.dir, "../src/server.ts")], {
+    const child = Bun.spawn([...ourselves, workerName], {
       cwd: place.cwd,
       env: { ...env, AUTHCTL_WORKER: String(number) },
       stdin: "ignore",
@@ -137,15 +139,6 @@ function failToListen(error: unknown, place: Place): never {
     fail("config_invalid", { errors });
   }
   throw error;
-}
-
-/** Every address of this machine is no address that one could go to. */
-function reachable(host: string): string {
-  return host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-}
-
-function urlOf(host: string, port: number): string {
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** Where to go from here: one line in production, one screen in a development that has just begun. */

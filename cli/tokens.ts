@@ -1,11 +1,10 @@
-import type { Actor } from "../src/core/actors.ts";
-import type { Core } from "../src/core/core.ts";
-import { DomainError, fail } from "../src/core/errors.ts";
+import { fail } from "../src/core/errors.ts";
 import { countIssued, inspectToken } from "../src/core/inspection.ts";
-import { type Purged, type PurgeOptions, previewPurge, purge, purgeKinds } from "../src/core/upkeep.ts";
+import { previewPurge, purge, purgeKinds } from "../src/core/purging.ts";
 import { inspectionView, issuedView } from "../src/core/views.ts";
 import { command, group } from "./command.ts";
 import { choice, duration, number } from "./options.ts";
+import { unlessLocked } from "./unless-locked.ts";
 
 const purgeCommand = command({
   description: "Remove what has expired, in short batches. For cron: silent unless there is trouble.",
@@ -29,36 +28,24 @@ const purgeCommand = command({
     await desk.withCore(async (core, by) => {
       if (desk.dryRun) return await desk.print(await previewPurge(core, { kinds, olderThan: options.olderThan }));
       const progress = desk.progress(undefined, "purging");
-      const purged = await unlessLocked(core, by, lock, {
-        ...options,
-        kinds,
-        maxRows,
-        interrupted: desk.interrupted,
-        onBatch: (rows) => progress.advance(rows),
-      });
+      const onBatch = (rows: number) => progress.advance(rows);
+      const purged = await unlessLocked(lock, () =>
+        purge(core, by, { ...options, kinds, maxRows, interrupted: desk.interrupted, onBatch }),
+      );
       progress.end();
-      if (!purged) return desk.detail("Another purge is running. Nothing to do.");
+      if (!purged) return desk.detail("Another run is on its way. Nothing to do.");
       const removed = kinds.map((one) => ({ kind: one, removed: purged.removed[one] }));
       if (desk.json || desk.verbose) await desk.print(removed);
+      const slack = await core.store.slack();
+      if (slack && !slack.returnable && slack.free > 0) {
+        desk.detail(
+          "The file keeps its size, as it was made without auto_vacuum. To change that, stop the servers and run: sqlite3 FILE 'PRAGMA auto_vacuum = INCREMENTAL; VACUUM'",
+        );
+      }
       if (!purged.finished) fail("partly_done", { detail: "There is more to remove. Run it again to go on." });
     });
   },
 });
-
-/** `undefined` where another run holds the lock and that is no trouble. */
-async function unlessLocked(
-  core: Core,
-  by: Actor,
-  lock: "fail" | "skip",
-  options: PurgeOptions,
-): Promise<Purged | undefined> {
-  try {
-    return await purge(core, by, options);
-  } catch (error) {
-    if (lock === "skip" && error instanceof DomainError && error.code === "lock_held") return undefined;
-    throw error;
-  }
-}
 
 const inspect = command({
   description: "Tell what a token is, whether it is genuine and alive, and what it says. Reads it from standard input.",

@@ -9,7 +9,7 @@ export default command({
   effect: "read",
   args: {
     withHashes: toggle("with the hashes of the passwords: whoever has them can try to guess the passwords"),
-    role: text("only those who hold this role"),
+    role: text("only those who hold this role", { hint: "ROLE" }),
     active: either("only those who may sign in, or may not"),
   },
   examples: [

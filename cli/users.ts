@@ -36,7 +36,7 @@ const list = command({
   description: "List users to the end: in the order of their making, or as well as they match a --query.",
   effect: "read",
   args: {
-    role: text("only those who hold this role"),
+    role: text("only those who hold this role", { hint: "ROLE" }),
     active: either("only those who may sign in, or may not"),
     emailVerified: either("only those whose address is verified, or is not"),
     query: text("only those whose address, user name or full name begins so", { hint: "PREFIX" }),
@@ -91,7 +91,7 @@ const create = command({
     fullName: text("the full name"),
     locale: text("the language, such as en or de-AT", { hint: "TAG" }),
     profileJson,
-    role: text("a role; without any, `user`", { many: true }),
+    role: text("a role; without any, `user`", { many: true, hint: "ROLE" }),
     emailVerified: toggle("the address counts as verified"),
     disabled: toggle("may not sign in until enabled"),
     passwordless: toggle("without a password: it can be set later"),

@@ -7,7 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command, Group } from "../cli/command.ts";
 import { exitCodes, interruptedBy } from "../cli/exit.ts";
+import { describe } from "../cli/help.ts";
 import { helpText } from "../cli/help-text.ts";
+import { manualPage } from "../cli/manual.ts";
 import { commands } from "../cli/run.ts";
 import { databaseMetrics, type Metric, workerMetrics } from "../src/adapters/metrics.ts";
 import { settings } from "../src/config.ts";
@@ -149,6 +151,7 @@ export async function pages(openapi: {
   paths: Record<string, Record<string, Operation>>;
 }): Promise<Record<string, string>> {
   const all: Record<string, string> = {
+    "docs/authctl.1": manualPage(await describe(commands, [], commands), commands).trimEnd(),
     "docs/settings.md": settingsPage(),
     "docs/errors.md": errorsPage(),
     "docs/cli.md": await cliPage(),

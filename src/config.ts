@@ -37,6 +37,8 @@ export type Loaded = {
   /** Whole only where there are no problems. */
   readonly config: Config;
   readonly sources: Readonly<Record<SettingName, Source>>;
+  /** The files that secrets were read from, as their `…_FILE` names them. */
+  readonly files: Readonly<Partial<Record<SettingName, string>>>;
   /** The values as they are written in the environment. Secrets are left out. */
   readonly texts: Readonly<Partial<Record<SettingName, string>>>;
   readonly problems: readonly Problem[];
@@ -64,11 +66,14 @@ export function loadConfig(environment: Environment, place: { cwd: string; envFi
   const chosen: Record<string, unknown> = {};
   const sources: Record<string, Source> = {};
   const texts: Record<string, string> = {};
+  const files: Record<string, string> = {};
   for (const setting of settings) {
     const { name } = setting;
     const fallback = typeof setting.fallback === "function" ? setting.fallback(chosen) : setting.fallback;
     const given = readSetting(setting, { read, cwd: place.cwd, problems });
     sources[name] = given?.source ?? "default";
+    const twin = setting.secret && given ? read(`${name}_FILE`) : undefined;
+    if (twin) files[name] = twin.text;
     // A value that did not fit gives way to the default, so that one mistake is not reported once for every setting that follows from it.
     chosen[name] = given?.value ?? (fallback === undefined ? undefined : setting.parse(fallback));
     const written = given?.value === undefined ? fallback : given.text;
@@ -81,7 +86,7 @@ export function loadConfig(environment: Environment, place: { cwd: string; envFi
   const risks = isProduction ? [...placeholders(config), ...unsafe(config)].filter((one) => !told(one.name)) : [];
   problems.push(...contradictions(config), ...risks);
   const notices = [...(isProduction ? [] : placeholders(config)), ...hints(config, (name) => read(name)?.text)];
-  return { config, sources: sources as Loaded["sources"], texts, problems, notices };
+  return { config, sources: sources as Loaded["sources"], files, texts, problems, notices };
 }
 
 type Given = { readonly text: string; readonly source: Source; readonly value: unknown };

@@ -4,25 +4,27 @@ import { resolve } from "node:path";
 import { agreeingClock } from "./adapters/agreeing-clock.ts";
 import { createLog } from "./adapters/log.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
-import { type Config, loadConfig } from "./config.ts";
+import { type Config, type Loaded, loadConfig } from "./config.ts";
 import { withSealing } from "./core/audit/sealing.ts";
 import { createBanList } from "./core/bans.ts";
 import type { Clock, Core, Log, Random } from "./core/core.ts";
 import { DomainError, fail } from "./core/errors.ts";
 import { forgetting } from "./core/forgetting.ts";
+import { keepNothing } from "./core/kept.ts";
 import { quotaOf } from "./core/limits.ts";
 import { type Meter, noMeter } from "./core/meter.ts";
 import { createHashing } from "./core/passwords/hashing.ts";
+import { adoptSecrets, followSecrets } from "./core/secrets/keyrings.ts";
 import { createKeyring } from "./core/secrets.ts";
 import { currentKeys, ensureSigningKeys } from "./core/signing-keys.ts";
 import { serverJob } from "./core/upkeep.ts";
 import { seedFirstAdmin } from "./core/users/first-admin.ts";
 import type { ProfileForm } from "./core/users/profiles.ts";
 import { openMail } from "./open/mail.ts";
-import { databaseFile, readySecrets } from "./open/secrets.ts";
+import { databaseFile, heldSecrets, readySecrets, secretShelfOf } from "./open/secrets.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
-import { openSqlite } from "./store/dialects/sqlite.ts";
-import { createStore, type Store, type Watch } from "./store/store.ts";
+import { openSqlite, peekIntoSqlite } from "./store/dialects/sqlite.ts";
+import { createStore, type Readers, readersOf, type Store, type Watch } from "./store/store.ts";
 
 export type Place = {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -31,8 +33,13 @@ export type Place = {
 };
 
 export type Opening = Place & {
-  /** `serve` and `init` make what is missing; a command does so only in development, where nothing is there yet. */
-  readonly purpose: "serve" | "command";
+  /**
+   * `serve` and `init` make what is missing; a command does so only in development, where nothing is there yet. A
+   * bare one gets its tables where it has none, and nothing else: to be restored into, or to be looked at.
+   */
+  readonly purpose: "serve" | "command" | "bare";
+  /** Instead of the one that the settings name, and without Redis. */
+  readonly database?: Config["DATABASE_URL"];
   /** Whether pending migrations are applied, or refused with the command to type. A server on SQLite applies them by default. */
   readonly migrate?: "auto" | "check";
   /** Is told what was made, a sentence at a time. */
@@ -68,10 +75,12 @@ const failuresOf = (source: string): Failures => ({
 const failures = failuresOf("DATABASE_URL");
 
 /** The settings, or `config_invalid` with every problem. */
-export function settle(place: Place): Config {
-  const { config, problems } = loadConfig(place.env, place);
-  if (problems.length === 0) return config;
-  return fail("config_invalid", { errors: problems.map(({ name, message }) => ({ path: name, message })) });
+export const settle = (place: Place): Config => load(place).config;
+
+function load(place: Place): Loaded {
+  const loaded = loadConfig(place.env, place);
+  if (loaded.problems.length === 0) return loaded;
+  return fail("config_invalid", { errors: loaded.problems.map(({ name, message }) => ({ path: name, message })) });
 }
 
 /** Fails with `config_invalid` where PROFILE_SCHEMA is no schema. */
@@ -120,17 +129,40 @@ function refuseLooseModes(file: string): void {
     });
 }
 
+function configOf({ config }: Loaded, opening: Opening): Config {
+  return opening.database ? { ...config, DATABASE_URL: opening.database, REDIS_URL: undefined } : config;
+}
+
+/**
+ * A look at what can be read without a core: no secret, no key, no lock is needed for it, and nothing is made.
+ * Fails where there is nothing to be read, in whatever way.
+ */
+export async function peek<T>(place: Place, look: (readers: Readers) => Promise<T>): Promise<T> {
+  const config = settle(place);
+  const file = databaseFile(config, place.cwd);
+  const database = file === undefined ? await openDatabase(config, place.cwd, false) : peekIntoSqlite(file);
+  try {
+    return await look(readersOf(database.read, database.tables));
+  } finally {
+    await database.close();
+  }
+}
+
 /** Opens everything. Whoever opens closes. */
 export async function openCore(opening: Opening): Promise<Core> {
-  const config = settle(opening);
+  const loaded = load(opening);
+  const config = configOf(loaded, opening);
   const development = config.NODE_ENV !== "production";
   const made = opening.onMade ?? (() => {});
-  const mayMake = opening.purpose === "serve" || development;
+  const isBare = opening.purpose === "bare";
+  const mayMake = opening.purpose === "serve" || isBare || development;
   const profileForm = await profileFormOf(config);
   const file = databaseFile(config, opening.cwd);
   const fresh = file !== undefined && !existsSync(file);
 
-  const materials = readySecrets(config, opening.cwd, made);
+  if (!isBare) readySecrets(config, opening.cwd, made);
+  const secretShelf = secretShelfOf(loaded, opening.cwd);
+  const keyring = createKeyring(isBare ? heldSecrets(config, opening.cwd) : secretShelf.read());
   const database = await openDatabase(config, opening.cwd, mayMake);
   const closing: Array<() => void | Promise<void>> = [() => database.close()];
   const close = async () => {
@@ -139,7 +171,8 @@ export async function openCore(opening: Opening): Promise<Core> {
   try {
     if (fresh) made(`made the database ${file}`);
     const migrate = opening.migrate ?? (database.name === "sqlite" && opening.purpose === "serve" ? "auto" : "check");
-    await readySchema(database, { ...opening, migrate }, mayMake && database.name === "sqlite", made);
+    const mayMakeTables = isBare || (mayMake && database.name === "sqlite");
+    await readySchema(database, { ...opening, migrate }, mayMakeTables, made);
     const log = opening.log ?? createLog(config, { isTerminal: false, fd: 2 });
     const own = opening.machineClock ?? systemClock;
     const clock = opening.clock ?? (await agreedClock(own, database, log, closing));
@@ -156,7 +189,8 @@ export async function openCore(opening: Opening): Promise<Core> {
       random: opening.random ?? systemRandom,
       log,
       meter,
-      keyring: createKeyring(materials),
+      keyring,
+      secretShelf,
       hashing: createHashing(
         {
           memoryCost: config.ARGON2_MEMORY_KIB,
@@ -169,7 +203,7 @@ export async function openCore(opening: Opening): Promise<Core> {
         meter,
       ),
       keyCache: {},
-      kept: { distrustBefore: Number.NEGATIVE_INFINITY },
+      kept: keepNothing(),
       profileForm,
       limiter: aids.limiter,
       bans: createBanList(store.bans, { clock, log }),
@@ -179,16 +213,25 @@ export async function openCore(opening: Opening): Promise<Core> {
       mailTemplates: mail.mailTemplates,
       close,
     };
+    // Before anything is written: a secret that is not of this database is refused.
+    await followSecrets(opened).catch((error: unknown) => {
+      // Whoever examines a database wants to see it with any secret.
+      if (!isBare) throw error;
+    });
     const core = withSealing(opened, opening.purpose === "serve");
     meter.watch(() => ({
       hashesRunning: core.hashing.running,
       hashesWaiting: core.hashing.waiting,
       connections: store.connections(),
     }));
+    if (isBare) return core;
     await ensureSigningKeys(core, serverJob);
     // Opens the private part of a key, and so tells at once whether the secret is the one of this database.
-    await currentKeys(core);
+    const { signing } = await currentKeys(core);
     if (opening.purpose === "serve") {
+      await adoptSecrets(core);
+      const { TOKEN_ALGORITHM: wanted } = config;
+      if (signing.algorithm !== wanted) log.warn("token_algorithm_differs", { wanted, signing: signing.algorithm });
       const first = await seedFirstAdmin(core, serverJob);
       if (first?.outcome === "created") made(`made the first admin ${first.user.email}`);
     }
@@ -207,10 +250,10 @@ export async function openTarget(
   config: Config,
   cwd: string,
   target: Config["DATABASE_URL"],
-  { now, rehearsal }: { readonly now: Date; readonly rehearsal: boolean },
+  { now, rehearsal, source = "--to" }: { readonly now: Date; readonly rehearsal: boolean; readonly source?: string },
 ): Promise<Store | undefined> {
   if (rehearsal && target.dialect === "sqlite" && !existsSync(resolve(cwd, target.file))) return undefined;
-  const database = await openDatabase({ ...config, DATABASE_URL: target }, cwd, true, "--to");
+  const database = await openDatabase({ ...config, DATABASE_URL: target }, cwd, true, source);
   try {
     const status = await database.migrations.status();
     const fits = status.every(({ state }) => state === "applied" || state === "ahead");

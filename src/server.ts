@@ -6,10 +6,11 @@ import { createMeter } from "./adapters/meter.ts";
 import { systemRandom } from "./adapters/system.ts";
 import type { Supervisor } from "./adapters/workers.ts";
 import { loadConfig } from "./config.ts";
+import { startCaretaker } from "./core/caretaker.ts";
 import { DomainError } from "./core/errors.ts";
 import { healthOf } from "./core/health.ts";
 import { ringing, startPostman } from "./core/mail/postman.ts";
-import { leave, type Presence, startHeartbeat } from "./core/servers.ts";
+import { join, leave, type Presence, startHeartbeat } from "./core/servers.ts";
 import { createApp } from "./http/app.ts";
 import { createDrain } from "./http/draining.ts";
 import { metricsApp } from "./http/metrics.ts";
@@ -60,6 +61,7 @@ export async function startServer(starting: Starting): Promise<Serving> {
     const presence: Presence = { id: core.random.id(startedAt), host: hostname(), version, startedAt };
     const drain = createDrain(core.clock);
     const health = healthOf(core, presence);
+    await join(core, presence);
     await health();
     // Made before anybody can measure it: the first unknown user costs no more than the next one (rule PW-4).
     core.hashing.dummyHash().catch((error: unknown) => log.error("dummy_hash_failed", {}, error));
@@ -73,6 +75,7 @@ export async function startServer(starting: Starting): Promise<Serving> {
     const monitors = settings.METRICS_PORT === undefined ? undefined : metricsApp(core, { reusePort });
     monitors?.listen({ hostname: settings.METRICS_HOST, port: settings.METRICS_PORT! });
     const url = `http://${settings.HOST.includes(":") ? `[${settings.HOST}]` : settings.HOST}:${app.server?.port}`;
+    const caretaker = settings.JOBS ? startCaretaker(core) : undefined;
     log.info("listening", { url, version, workers: settings.WORKERS });
     if (!postman) log.warn("mail_not_configured");
     const heartbeat = startHeartbeat(core, presence);
@@ -89,6 +92,7 @@ export async function startServer(starting: Starting): Promise<Serving> {
         // All at once: with a database that does not answer, each of them takes as long as it may.
         await Promise.all([
           postman?.stop(),
+          caretaker?.stop(),
           monitors?.stop(true),
           Promise.race([
             leave(core, presence.id).catch((error: unknown) => log.error("leaving_failed", {}, error)),
@@ -108,8 +112,8 @@ export async function startServer(starting: Starting): Promise<Serving> {
   }
 }
 
-/** One worker of several: its own process, told everything by its environment. */
-if (import.meta.main) {
+/** One worker of several: this process, told everything by its environment. */
+export async function work(): Promise<void> {
   const envFile = process.env.AUTHCTL_ENV_FILE;
   const place = { env: process.env, cwd: process.cwd(), ...(envFile && { envFile }) };
   const name = process.env.AUTHCTL_WORKER;
@@ -133,3 +137,5 @@ if (import.meta.main) {
   process.once("disconnect", stop);
   supervisor.send("listening");
 }
+
+if (import.meta.main) await work();

@@ -122,8 +122,21 @@ for (const [title, command] of Object.entries(steps)) {
 
 await runTests("tests on SQLite", without, { ...services, TEST_DIALECT: "sqlite" });
 if (postgres) {
-  const folders = ["core", "store", "http", "journeys"].map((name) => `./tests/${name}/`);
+  const folders = ["core", "store", "http", "journeys", "cli/both"].map((name) => `./tests/${name}/`);
   await runTests("tests on Postgres", [...folders, ...without], { ...services, TEST_DIALECT: "postgres" });
+}
+
+// The same program as one file: what only a build can break.
+const built = await run("build", [process.execPath, "run", "build"]);
+count("build", Number(built), Number(!built));
+if (built) {
+  const executable = { ...services, TEST_PROGRAM: "dist/authctl" };
+  const journeys = ["./tests/journeys/first-token.test.ts", "./tests/http/sessions.test.ts"];
+  const commands = ["serve", "migrate", "init", "mail"].map((name) => `./tests/cli/${name}.test.ts`);
+  await runTests("the single executable", [...journeys, ...commands], { ...executable, TEST_DIALECT: "sqlite" });
+  if (postgres) {
+    await runTests("the single executable on Postgres", journeys, { ...executable, TEST_DIALECT: "postgres" });
+  }
 }
 
 await postgres?.stop();

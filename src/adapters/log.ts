@@ -1,6 +1,17 @@
-import pino from "pino";
+import { writeSync } from "node:fs";
 import type { Config } from "../config.ts";
 import type { Fields, Log } from "../core/core.ts";
+import { systemClock } from "./system.ts";
+
+const levels = [
+  "trace",
+  "debug",
+  "info",
+  "warn",
+  "error",
+  "fatal",
+  "silent",
+] as const satisfies readonly Config["LOG_LEVEL"][];
 
 /** One line for each event on standard output: JSON for machines, a sentence for people. */
 export function createLog(
@@ -8,28 +19,99 @@ export function createLog(
   output: { isTerminal: boolean; fd: number },
 ): Log {
   const pretty = settings.LOG_FORMAT === "pretty" || (settings.LOG_FORMAT === "auto" && output.isTerminal);
-  const destination = pino.destination({ fd: output.fd, sync: true });
-  const logger = pino(
-    {
-      level: settings.LOG_LEVEL,
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      messageKey: "event",
-      errorKey: "cause",
-      serializers: { cause: causeView },
-    },
-    { write: (line: string) => void destination.write(visible(pretty ? sentence(line) : line)) },
-  );
-  const write =
-    (level: "debug" | "info" | "warn" | "error") =>
-    (event: string, fields: Fields = {}) =>
-      logger[level](fields, event);
+  const least = levels.indexOf(settings.LOG_LEVEL);
+  const lines = createLines(output.fd);
+
+  const write = (level: "debug" | "info" | "warn" | "error") => {
+    const rank = levels.indexOf(level);
+    if (rank < least) return () => {};
+    // Who reads of trouble must not have to wait for it, and a process that is about to end may write no more.
+    const atOnce = rank > levels.indexOf("info");
+    return (event: string, fields?: Fields, cause?: unknown): void => {
+      const more = JSON.stringify(cause === undefined ? (fields ?? {}) : { ...fields, cause: causeView(cause) });
+      const begin = `{"level":"${level}","time":"${timestamp()}","event":${JSON.stringify(event)}`;
+      const told = more === "{}" ? `${begin}}` : `${begin},${more.slice(1)}`;
+      lines.add(`${visible(pretty ? sentence(told) : told)}\n`);
+      if (atOnce) lines.flush();
+    };
+  };
+  return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+}
+
+/** Of one millisecond there are many lines: its text is made once. */
+const last = { at: Number.NaN, text: "" };
+function timestamp(): string {
+  const now = systemClock.now();
+  if (now.getTime() !== last.at) Object.assign(last, { at: now.getTime(), text: now.toISOString() });
+  return last.text;
+}
+
+/** Text that waits is written once there is so much of it, in characters. */
+const enough = 64 * 1024;
+/** How long a line waits for others, in milliseconds. Trouble waits for nobody, and takes what waits along. */
+const linger = 10;
+/** Where nobody takes what is written, no more of it is kept. */
+const tooMuch = 16 * enough;
+/** When a reader that was busy is tried again, in milliseconds. */
+const tryAgainAfter = 20;
+
+/** What a process still has to write when it ends. */
+const unfinished = new Set<() => void>();
+process.once("exit", () => {
+  for (const flush of unfinished) flush();
+});
+
+/** Writes lines to a file, many at once: to write is what costs, ten times as much as the line. */
+function createLines(fd: number) {
+  let waiting = "";
+  /** What a busy reader has not taken. */
+  let left: Buffer | undefined;
+  let lost = 0;
+  let isDue = false;
+
+  /** What of it was not taken. */
+  const tryToWrite = (text: Buffer): Buffer | undefined => {
+    let rest = text;
+    try {
+      while (rest.length > 0) rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      // A reader that is gone does not stop the server.
+      return error instanceof Error && "code" in error && error.code === "EAGAIN" ? rest : undefined;
+    }
+    return undefined;
+  };
+  const flush = (): void => {
+    if (waiting === "" && !left) return;
+    const text = Buffer.from(waiting);
+    waiting = "";
+    left = tryToWrite(left ? Buffer.concat([left, text]) : text);
+    if (left) systemClock.after(tryAgainAfter, flush);
+    else if (lost > 0) tellOfLoss();
+  };
+  const tellOfLoss = (): void => {
+    const told = { level: "warn", time: timestamp(), event: "log_lines_lost", lines: lost };
+    lost = 0;
+    waiting = `${JSON.stringify(told)}\n`;
+    flush();
+  };
+  unfinished.add(flush);
+
   return {
-    debug: write("debug"),
-    info: write("info"),
-    warn: write("warn"),
-    error: (event, fields = {}, cause) => logger.error(cause === undefined ? fields : { ...fields, cause }, event),
+    add(line: string): void {
+      if (waiting.length + (left?.length ?? 0) > tooMuch) {
+        lost++;
+        return;
+      }
+      waiting += line;
+      if (waiting.length >= enough) flush();
+      if (isDue) return;
+      isDue = true;
+      systemClock.after(linger, () => {
+        isDue = false;
+        flush();
+      });
+    },
+    flush,
   };
 }
 
@@ -60,5 +142,5 @@ function sentence(line: string): string {
     ([name, value]) =>
       `${name}=${typeof value === "string" && /^[\w./:-]+$/.test(value) ? value : JSON.stringify(value)}`,
   );
-  return `${[String(time).slice(11, 23), String(level).padEnd(5), event, ...rest].join(" ")}\n`;
+  return [String(time).slice(11, 23), String(level).padEnd(5), event, ...rest].join(" ");
 }

@@ -8,7 +8,10 @@ import { english } from "./mail-templates/en.ts";
 import letter from "./mail-templates/letter.html" with { type: "text" };
 import { pageText, type Templates } from "./mail-templates/templates.ts";
 
-const ours: Readonly<Record<string, Templates>> = { de: german, en: english };
+const ours: ReadonlyMap<string, Templates> = new Map([
+  ["de", german],
+  ["en", english],
+]);
 
 const careful: LiquidOptions = {
   // A name that is misspelt is told, instead of leaving a hole in a mail.
@@ -66,7 +69,7 @@ type Source = {
 };
 
 function sourcesOf(directory: string | undefined, language: string, kind: MailKind, form: "txt" | "html"): Source[] {
-  const own: Source = { file: undefined, read: async () => ours[language]?.[kind][form] };
+  const own: Source = { file: undefined, read: async () => ours.get(language)?.[kind][form] };
   // A user chooses the language, and it becomes a part of a path.
   if (directory === undefined || !/^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$/.test(language)) return [own];
   const file = `${language}/${kind}.${form}`;

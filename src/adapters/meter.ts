@@ -104,9 +104,12 @@ export function createMeter(version: string, worker?: { readonly name: string; r
   const meter: Meter = {
     now: stopwatch,
     during: (_, work) => work(),
+    job: (_, work) => work(),
     request(method, route, status, since) {
+      const took = stopwatch() - since;
       requests.of(method, route, String(status)).add();
-      requestTimes.of(method, route).observe(stopwatch() - since);
+      requestTimes.of(method, route).observe(took);
+      return took;
     },
     signIn: (result) => signIns.of(result).add(),
     refresh: (outcome) => refreshes.of(outcome).add(),
@@ -122,6 +125,7 @@ export function createMeter(version: string, worker?: { readonly name: string; r
       redisTimes.of(errand).observe(stopwatch() - since);
       redisFailures.of(errand).add(failed ? 1 : 0);
     },
+    mail: () => {},
     redisReachable: (isReachable) => {
       redisUp.of().value = isReachable ? 1 : 0;
     },
@@ -168,7 +172,7 @@ const hashRefusalReasons: Record<HashRefusal, true> = { "queue-full": true, "too
 
 const inSeconds = (at: Date): number => at.getTime() / 1000;
 
-function linesOf({ sessionsAlive, mails, jobs, keys, databaseBytes }: Figures): Lines {
+function linesOf({ sessionsAlive, mails, jobs, jobFailures, keys, databaseBytes }: Figures): Lines {
   const { levels, lines } = createFamilies();
   levels("authctl_sessions_alive").of().value = sessionsAlive;
   levels("authctl_database_size_bytes").of().value = databaseBytes;
@@ -177,6 +181,8 @@ function linesOf({ sessionsAlive, mails, jobs, keys, databaseBytes }: Figures): 
   for (const { state, number } of mails) mailsByState.of(state).value = number;
   const lastSuccess = levels("authctl_job_last_success_timestamp_seconds");
   for (const { name, succeededAt } of jobs) lastSuccess.of(name).value = inSeconds(succeededAt);
+  const lastFailure = levels("authctl_job_last_failure_timestamp_seconds");
+  for (const { name, failedAt } of jobFailures) lastFailure.of(name).value = inSeconds(failedAt);
   const published = levels("authctl_signing_key_published_timestamp_seconds");
   // The oldest of each state is the last to be set.
   for (const { algorithm, state, publishedAt } of keys.toReversed()) {

@@ -114,6 +114,11 @@ export const databaseMetrics = {
     help: "When a job last succeeded, whoever ran it, as a Unix time.",
     labels: ["job"],
   },
+  authctl_job_last_failure_timestamp_seconds: {
+    kind: "gauge",
+    help: "When a job last failed, whoever ran it, as a Unix time.",
+    labels: ["job"],
+  },
   authctl_database_size_bytes: {
     kind: "gauge",
     help: "What the database occupies, with everything that belongs to it.",

@@ -46,7 +46,19 @@ export function createSmtpMailer(settings: Settings & { readonly SMTP_URL: strin
       }
     },
   };
-  return { ...mailer, close: () => transport.close({ force: true }) };
+  return {
+    ...mailer,
+    /** Connects and signs in, and sends nothing. Answers what was in the way. */
+    verify: async (): Promise<MailTrouble | undefined> => {
+      try {
+        await transport.verify();
+        return undefined;
+      } catch (error) {
+        return troubleOf(error);
+      }
+    },
+    close: () => transport.close({ force: true }),
+  };
 }
 
 const message = (from: string, { messageId, at, to, language, subject, text, html }: Letter) => ({

@@ -1,6 +1,6 @@
 /**
- * Traces, sent by OTLP over HTTP in its JSON form. Made of what the meter is told anyway: a request is a span, and what
- * is measured while it is answered are the spans beneath it. They hold names of routes and of parts, and nothing of a
+ * Traces, sent by OTLP over HTTP in its JSON form. Made of what the meter is told anyway: a request is a span, and so is
+ * a run of a job; what is measured meanwhile are the spans beneath it. They hold names of routes and of parts, and nothing of a
  * request. Loaded where TRACES_URL is set.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -79,7 +79,7 @@ export function createTraces(meter: Meter, { TRACES_URL = "", TRACES_TOKEN, TRAC
       ...(done.failed && { status: failedStatus }),
     });
   };
-  /** What is over by now, and was done for the current request. */
+  /** What is over by now, and was done for the current request or job. */
   const beneath = (done: Done): void => {
     const trace = current.getStore();
     if (!trace?.isSampled) return;
@@ -120,12 +120,25 @@ export function createTraces(meter: Meter, { TRACES_URL = "", TRACES_TOKEN, TRAC
   const traced: Meter = {
     ...meter,
     during: (traceparent, work) => current.run(begin(traceparent), () => meter.during(traceparent, work)),
+    async job(name, work) {
+      const trace = begin(undefined);
+      const since = meter.now();
+      let failed = true;
+      try {
+        const answer = await current.run(trace, () => meter.job(name, work));
+        failed = false;
+        return answer;
+      } finally {
+        if (trace.isSampled) keep(trace, { name: `job ${name}`, kind: "internal", since, failed });
+      }
+    },
     request(method, route, status, since) {
-      meter.request(method, route, status, since);
+      const took = meter.request(method, route, status, since);
       const trace = current.getStore();
-      if (!trace?.isSampled) return;
+      if (!trace?.isSampled) return took;
       const attributes = { "http.request.method": method, "http.route": route, "http.response.status_code": status };
       keep(trace, { name: `${method} ${route}`, kind: "server", since, failed: status >= 500, attributes });
+      return took;
     },
     hashWaited(since) {
       meter.hashWaited(since);
@@ -142,6 +155,10 @@ export function createTraces(meter: Meter, { TRACES_URL = "", TRACES_TOKEN, TRAC
     redis(errand, since, failed) {
       meter.redis(errand, since, failed);
       beneath({ name: `redis ${errand}`, kind: "client", since, failed });
+    },
+    mail(since, failed) {
+      meter.mail(since, failed);
+      beneath({ name: "mail", kind: "client", since, failed });
     },
   };
   return {

@@ -51,7 +51,7 @@ export function placeholders(config: Config): Problem[] {
   const problems: Problem[] = [];
   const say = (name: SettingName, message: string) => problems.push({ name, message });
   if (config.SECRET_KEY?.some((one) => placeholderSecret.test(one))) {
-    say("SECRET_KEY", "looks like a placeholder: replace it with the output of `openssl rand -base64 48`.");
+    say("SECRET_KEY", "looks like a placeholder: replace it with the output of `authctl secret generate`.");
   }
   if (config.ADMIN_EMAIL && /^your[-_.]|@example\.(com|net|org)$/i.test(config.ADMIN_EMAIL)) {
     say("ADMIN_EMAIL", "looks like a placeholder: set it to the address of the first admin.");
@@ -88,7 +88,7 @@ export function unsafe(config: Config): Problem[] {
   if (!config.SECRET_KEY) {
     say(
       "SECRET_KEY",
-      "is not set: run `authctl init`, or set SECRET_KEY_FILE to a file (0600) with `openssl rand -base64 48` in it.",
+      "is not set: run `authctl init`, or set SECRET_KEY_FILE to a file (0600) with the output of `authctl secret generate` in it.",
     );
   }
   if (!config.COOKIE_SECURE) say("COOKIE_SECURE", "is off: set PUBLIC_URL to the https address, or COOKIE_SECURE=on.");

@@ -51,6 +51,17 @@ export const duration =
       : unfit(`a length of time from ${least} to ${most}, such as 90s, 15m, 12h or 30d`);
   };
 
+/** A length of time, or no end to it. */
+export const keptFor =
+  (least: string, most: string): Parser<number | "forever"> =>
+  (value) => {
+    if (value.toLowerCase() === "forever") return "forever";
+    const milliseconds = parseDuration(value);
+    return milliseconds !== undefined && milliseconds >= parseDuration(least)! && milliseconds <= parseDuration(most)!
+      ? milliseconds
+      : unfit(`forever, or a length of time from ${least} to ${most}, such as 400d`);
+  };
+
 /** A length of time that may be none at all: `0` or `off`. */
 export const upTo =
   (most: string): Parser<number> =>
@@ -72,6 +83,17 @@ export const quota: Parser<Quota> = (value) => {
     ? { most, window }
     : unfit("a number and a length of time from 1s to 24h, such as 600/1m");
 };
+
+/** Public keys of age, each of one of its kinds. */
+export const recipients: Parser<readonly string[]> = (value) => {
+  const list = value.split(/[\s,]+/).filter((one) => one !== "");
+  return list.length > 0 && list.every((one) => /^age1[a-z0-9]{20,4000}$/.test(one))
+    ? list
+    : unfit("public keys of age, such as age1…; make one with `age-keygen`");
+};
+
+export const passphrase: Parser<string> = (value) =>
+  Array.from(value).length >= 12 ? value : unfit("at least 12 characters; several unrelated words do well");
 
 const unitsOfSize = { b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 } as const;
 
@@ -253,11 +275,11 @@ export const cookieDomain: Parser<string | undefined> = (value) => {
 export const placeholderSecret = /change|secret|example|placeholder|password|your[-_ ]|replace|default|insecure/i;
 
 /**
- * The server secrets, newest first: the first one writes, all of them are accepted (rule TK-7).
+ * The server secrets, newest first: all of them are accepted, and the database says which one writes (rule TK-7).
  * Several are separated by white space, so that a file may hold one on each line.
  */
 export const secrets: Parser<readonly string[]> = (value) => {
   const list = value.split(/\s+/).filter((one) => one !== "");
   const fits = list.length > 0 && list.every((one) => Buffer.byteLength(one) >= 32 && new Set(one).size >= 8);
-  return fits ? list : unfit("at least 32 random bytes; make them with `openssl rand -base64 48`");
+  return fits ? list : unfit("at least 32 random bytes; make them with `authctl secret generate`");
 };

@@ -16,8 +16,10 @@ import {
   origin,
   origins,
   page,
+  passphrase,
   path,
   ratio,
+  recipients,
   schemaName,
   secrets,
   shownDatabaseUrl,
@@ -30,6 +32,7 @@ import {
 } from "./parsers.ts";
 import { redisUrl, shownRedisUrl } from "./redis-url.ts";
 import { optional, required } from "./rows.ts";
+import { upkeep } from "./upkeep.ts";
 
 const day = 86_400_000;
 
@@ -163,9 +166,31 @@ export const table = {
       shown: shownRedisUrl,
     }),
     SECRET_KEY: optional({
-      doc: "The server secret, at least 32 random bytes: seals what is stored and signs what is issued. Several, separated by white space, are all accepted; the first one writes. A development server makes its own in DATA_DIR/secret.key.",
+      doc: "The server secret, at least 32 random bytes: seals what is stored and signs what is issued. Several, separated by white space, newest first, are all accepted; which of them writes is settled by `authctl secret rotate`. A development server makes its own in DATA_DIR/secret.key.",
       parse: secrets,
       secret: true,
+    }),
+    BACKUP_DIR: required({
+      doc: "Where `authctl backup create` puts backups (mode 0700). Best on another disk.",
+      parse: path,
+      fallback: (chosen) => `${String(chosen["DATA_DIR"])}/backups`,
+      fallbackDoc: "./data/backups (in DATA_DIR)",
+    }),
+    BACKUP_RECIPIENTS: optional({
+      doc: "The public keys of age that backups are encrypted to, separated by white space: who takes a backup cannot read it then, only who holds an identity of one of them.",
+      parse: recipients,
+    }),
+    BACKUP_PASSPHRASE: optional({
+      doc: "The passphrase that backups are encrypted with where there is no BACKUP_RECIPIENTS, and are read with; at least 12 characters.",
+      parse: passphrase,
+      secret: true,
+      shown: () => "set",
+    }),
+    BACKUP_MAX_AGE: required({
+      doc: "How old the last backup may be before `authctl doctor` tells of it; 0 where backups are made in another way.",
+      parse: upTo("365d"),
+      fallback: (chosen) => (chosen["NODE_ENV"] === "production" ? "48h" : "0"),
+      fallbackDoc: "48h in production, else 0",
     }),
   },
   "Sessions and tokens": {
@@ -223,12 +248,17 @@ export const table = {
       fallback: "0",
     }),
     TOKEN_ALGORITHM: required({
-      doc: "The algorithm that signs access tokens.",
+      doc: "The algorithm that access tokens are to be signed with. Which one signs is said by the keys in the database, so that servers never disagree: after a change here, `authctl key rotate` publishes a key of it, waits until every client can know it, and lets it sign, without an outage.",
       parse: (value) =>
         (["ES256", "EdDSA", "RS256"] as const).find((one) => one.toLowerCase() === value.toLowerCase()) ??
         unfit("one of ES256, EdDSA, RS256"),
       fallback: "ES256",
       aliases: { ALGORITHM: algorithm },
+    }),
+    KEY_ROTATION: required({
+      doc: "After how long `authctl key rotate --if-due` lets the next signing key sign; 0 never.",
+      parse: upTo("3650d"),
+      fallback: "90d",
     }),
     TOKEN_AUDIENCE: required({
       doc: "The audience of the access tokens.",
@@ -276,6 +306,7 @@ export const table = {
     }),
   },
   Limits: limits,
+  Upkeep: upkeep,
   Browsers: {
     COOKIE_SECURE: required({
       doc: "Whether cookies are sent over https alone.",

@@ -23,14 +23,16 @@ export function createBanList(
   bans: Pick<Store["bans"], "inForce">,
   { clock, log }: { clock: Clock; log: Log },
 ): BanList {
-  let list = new BlockList();
+  /** None where nobody is banned, as it is with most: then there is nothing to look up. */
+  let list: BlockList | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
 
   const read = async (): Promise<void> => {
     const now = clock.now();
     try {
-      list = blockListOf(await bans.inForce(now));
+      const inForce = await bans.inForce(now);
+      list = inForce.length > 0 ? blockListOf(inForce) : undefined;
     } catch (error) {
       log.error("bans_not_read", {}, error);
     } finally {
@@ -39,6 +41,7 @@ export function createBanList(
     }
   };
   const check = (ip: string): boolean => {
+    if (!list) return false;
     const plain = plainAddress(ip);
     return isIP(plain) !== 0 && list.check(plain, isIPv4(plain) ? "ipv4" : "ipv6");
   };

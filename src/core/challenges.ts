@@ -1,4 +1,4 @@
-/** One-time proofs that are sent by mail (rule TK-4): 256 random bits, stored as a hash, used once, and only by POST. */
+/** One-time proofs that are sent by mail, or handed over by an operator (rule TK-4): 256 random bits, stored as a hash, used once, and only by POST. */
 import type { Tx } from "../store/store.ts";
 import type { Challenge, ChallengePurpose, User } from "../store/tables.ts";
 import type { Core } from "./core.ts";
@@ -12,19 +12,27 @@ const prefixes: Readonly<Record<ChallengePurpose, string>> = {
   "verify-email": "ve_",
   "change-email": "ce_",
   "reset-password": "rp_",
+  recover: "rc_",
 };
 
-/** The settings that say how long one lives, and which page its link leads to. */
-const settingsOf = {
-  "verify-email": { life: "VERIFY_EMAIL_TTL", page: "VERIFY_EMAIL_PAGE" },
-  "change-email": { life: "CHANGE_EMAIL_TTL", page: "VERIFY_EMAIL_PAGE" },
-  "reset-password": { life: "RESET_PASSWORD_TTL", page: "RESET_PASSWORD_PAGE" },
-} as const satisfies Record<ChallengePurpose, { life: string; page: string }>;
+/** How long one that an operator hands over lives, in milliseconds. */
+const recoveryLife = 15 * 60_000;
+
+type Form = { readonly life: number; readonly page: string };
+
+/** How long one lives, in milliseconds, and which page its link leads to. */
+const forms: Readonly<Record<ChallengePurpose, (settings: Core["settings"]) => Form>> = {
+  "verify-email": (of) => ({ life: of.VERIFY_EMAIL_TTL, page: of.VERIFY_EMAIL_PAGE }),
+  "change-email": (of) => ({ life: of.CHANGE_EMAIL_TTL, page: of.VERIFY_EMAIL_PAGE }),
+  "reset-password": (of) => ({ life: of.RESET_PASSWORD_TTL, page: of.RESET_PASSWORD_PAGE }),
+  // Always a page of ours: whoever needs it may have lost the app, too.
+  recover: (of) => ({ life: recoveryLife, page: `${of.PUBLIC_URL}/recover` }),
+};
 
 export type Issued = { readonly facts: MailFacts[AskedKind]; readonly expiresAt: Date };
 
 /**
- * Proves, once it comes back, that who holds it reads the mail of `email`. The one of this purpose before it is
+ * Proves, once it comes back, that who holds it reads the mail of `email`, or was handed it by an operator. The one of this purpose before it is
  * void. The token stands behind the `#` of the link, which no browser sends and no server logs (rule TK-5).
  */
 export async function issueChallenge(
@@ -34,13 +42,13 @@ export async function issueChallenge(
   purpose: ChallengePurpose,
   { email, emailKey }: Email,
 ): Promise<Issued> {
-  const { life, page } = settingsOf[purpose];
+  const { life, page } = forms[purpose](core.settings);
   const now = core.clock.now();
   const secret = mintSecret(core.random);
-  const expiresAt = new Date(now.getTime() + core.settings[life]);
+  const expiresAt = new Date(now.getTime() + life);
   await tx.challenges.put({ userId, purpose, secretHash: sha256(secret), email, emailKey, createdAt: now, expiresAt });
-  const link = `${core.settings[page]}#token=${prefixes[purpose]}${secret}`;
-  return { facts: { link, minutes: Math.round(core.settings[life] / 60_000) }, expiresAt };
+  const link = `${page}#token=${prefixes[purpose]}${secret}`;
+  return { facts: { link, minutes: Math.round(life / 60_000) }, expiresAt };
 }
 
 type Presented = { readonly purpose: ChallengePurpose; readonly secretHash: string };

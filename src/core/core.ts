@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import type { Store } from "../store/store.ts";
 import type { BanList } from "./bans.ts";
+import type { Kept } from "./kept.ts";
 import type { RateName, Taken } from "./limits.ts";
 import type { MailKind } from "./mail.ts";
 import type { Meter } from "./meter.ts";
@@ -98,6 +99,19 @@ export type MailTemplates = {
 };
 export type MailVariables = Readonly<Record<string, string | number | null>>;
 
+/** Where the server secrets are kept, apart from the database. */
+export type SecretShelf = {
+  /** All that are kept there now, newest first. Fails where they cannot be read. */
+  read(): readonly string[];
+  /**
+   * Keeps these instead, so that a crash leaves the old ones or the new ones. Fails with `secret_not_writable`: they
+   * may come from where only whoever starts the server can put them.
+   */
+  keep(secrets: readonly string[]): void;
+  /** What a person knows it by: the name of a file, or of a setting. */
+  readonly name: string;
+};
+
 /** What every act is given: the settings, what is remembered, and the world. */
 export type Core = {
   readonly settings: Config;
@@ -107,10 +121,10 @@ export type Core = {
   readonly log: Log;
   readonly meter: Meter;
   readonly keyring: Keyring;
+  readonly secretShelf: SecretShelf;
   readonly hashing: Hashing;
   readonly keyCache: KeyCache;
-  /** What was read of sessions before this time and kept counts for nothing any more, in milliseconds. */
-  readonly kept: { distrustBefore: number };
+  readonly kept: Kept;
   /** None where there is no PROFILE_SCHEMA. */
   readonly profileForm: ProfileForm | undefined;
   /** None where nothing is limited. */

@@ -2,31 +2,9 @@
  * The closed catalogue of failures. Every failure that a person can meet has one row here; each door
  * turns the row's kind into its own language (an HTTP status, an exit code) with one exhaustive table.
  */
+import type { Kind, Row } from "./errors/kinds.ts";
+import { operating } from "./errors/operating.ts";
 import type { Allowance } from "./limits.ts";
-
-/** What kind of trouble it is: all that a door needs to know to choose a status or an exit code. */
-export type Kind =
-  | "malformed"
-  | "invalid"
-  | "usage"
-  | "unsupported"
-  | "too_large"
-  | "wrong_method"
-  | "unauthenticated"
-  | "forbidden"
-  | "missing"
-  | "conflict"
-  | "stale"
-  | "finding"
-  | "partial"
-  | "limited"
-  | "busy"
-  | "locked"
-  | "unavailable"
-  | "misconfigured"
-  | "defect";
-
-type Row = { readonly kind: Kind; readonly title: string; readonly detail: string };
 
 /** `detail` is what the person is told where the place that fails has nothing more precise to say: what to do next. */
 export const catalogue = {
@@ -122,6 +100,11 @@ export const catalogue = {
     title: "The user is disabled",
     detail: "Let the user sign in again first, with `authctl user enable USER`.",
   },
+  not_an_admin: {
+    kind: "conflict",
+    title: "This user is no admin",
+    detail: "Send the user a link with `authctl user send-reset USER`, or repeat the command with --any-user.",
+  },
   role_exists: {
     kind: "conflict",
     title: "There is a role of this name",
@@ -162,6 +145,11 @@ export const catalogue = {
     title: "The database cannot be reached",
     detail: "Try again after the number of seconds in `Retry-After`; operators: `authctl config check`.",
   },
+  server_unreachable: {
+    kind: "unavailable",
+    title: "No server answers",
+    detail: "Start it with `authctl serve`, or correct HOST and PORT.",
+  },
   address_in_use: {
     kind: "unavailable",
     title: "Another program listens there",
@@ -178,120 +166,7 @@ export const catalogue = {
     detail: "This is a defect. The log has the cause under the request id.",
   },
 
-  usage: { kind: "usage", title: "The command was not understood", detail: "See `authctl help`." },
-  confirmation_required: {
-    kind: "usage",
-    title: "This needs a confirmation",
-    detail: "Repeat the command with --yes, or run it on a terminal.",
-  },
-  secret_on_command_line: {
-    kind: "usage",
-    title: "A secret stood on the command line",
-    detail:
-      "Secrets are never taken from the command line, where every process can read them. Use --password-stdin, --password-file FILE, --generate or the prompt.",
-  },
-  mail_not_configured: {
-    kind: "misconfigured",
-    title: "There is no mail server",
-    detail: "Set SMTP_URL to the mail server and MAIL_FROM to the sender.",
-  },
-  mail_undeliverable: {
-    kind: "unavailable",
-    title: "The mail server did not take the mail",
-    detail: "Check SMTP_URL, SMTP_PASSWORD and MAIL_FROM.",
-  },
-  config_invalid: {
-    kind: "misconfigured",
-    title: "The settings are invalid",
-    detail: "Correct the settings that are listed; `authctl config check` lists them again.",
-  },
-  config_findings: {
-    kind: "finding",
-    title: "The check found something",
-    detail: "Correct the settings that are listed; `authctl config explain KEY` tells about one.",
-  },
-  secret_mismatch: {
-    kind: "misconfigured",
-    title: "The server secret does not fit the database",
-    detail:
-      "Start with the SECRET_KEY that this database was made with; without it nothing that is sealed can be opened.",
-  },
-  not_initialised: {
-    kind: "misconfigured",
-    title: "There is no database yet",
-    detail: "Create it with `authctl init`, or start the server with `authctl serve`.",
-  },
-  migrations_pending: {
-    kind: "finding",
-    title: "Migrations are pending",
-    detail: "Apply them with `authctl migrate up`.",
-  },
-  migrations_differ: {
-    kind: "finding",
-    title: "The migrations are not those that were applied",
-    detail: "Put the files back as they were, or use the version of authctl that migrated the database.",
-  },
-  audit_broken: {
-    kind: "finding",
-    title: "The audit trail is not as it was written",
-    detail:
-      "Somebody has written to the database behind the server's back. Keep it as it is, and find out who could; see docs/audit.md.",
-  },
-  schema_outdated: {
-    kind: "misconfigured",
-    title: "The database is older than this version",
-    detail: "Apply the pending migrations with `authctl migrate up`, then repeat the command.",
-  },
-  schema_newer: {
-    kind: "misconfigured",
-    title: "The database is newer than this version",
-    detail: "Use the version of authctl that migrated it, or go back with that version's `authctl migrate down`.",
-  },
-  migration_altered: {
-    kind: "conflict",
-    title: "An applied migration was changed afterwards",
-    detail: "Put the file back as it was when it was applied, and write the change as a new migration.",
-  },
-  irreversible_migration: {
-    kind: "conflict",
-    title: "This migration has no way back",
-    detail: "Restore a backup that was made before it.",
-  },
-  key_not_due: {
-    kind: "conflict",
-    title: "The next key has not been published for long enough",
-    detail: "Repeat the command later, or use --now where a key has leaked.",
-  },
-  target_not_empty: {
-    kind: "conflict",
-    title: "The target is not empty",
-    detail: "Nothing was copied. Name a database whose tables are empty, or that has none yet.",
-  },
-  copy_differs: {
-    kind: "defect",
-    title: "The copy is not equal to the original",
-    detail: "Nothing of the copy was kept. This is a defect: please report it with the names of the tables.",
-  },
-  copy_interrupted: {
-    kind: "partial",
-    title: "The copy was interrupted",
-    detail: "Nothing of it was kept: the target is as empty as before. Run the command again.",
-  },
-  lock_held: {
-    kind: "locked",
-    title: "Another run holds the lock",
-    detail: "Wait for it to end, or use --lock skip where being second is no trouble.",
-  },
-  timed_out: {
-    kind: "unavailable",
-    title: "The time is over",
-    detail: "The time of --timeout was too short. What is done stays done: give more time and run the command again.",
-  },
-  partly_done: {
-    kind: "partial",
-    title: "Only a part was done",
-    detail: "Run the command again to go on; what is done stays done.",
-  },
+  ...operating,
 } as const satisfies Record<string, Row>;
 
 /** A stable name of a failure, for programs to compare. */

@@ -3,6 +3,7 @@ import type { Actor } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { openHash } from "./passwords.ts";
+import { followSecrets } from "./secrets/keyrings.ts";
 
 /** Users that are in memory at a time. */
 const pageSize = 500;
@@ -29,6 +30,8 @@ export async function* exportUsers(
     withHashes ? passwordHash && openHash(core, id, passwordHash) : undefined;
   for (let after: string | undefined; ; ) {
     const page = await core.store.userBatches.page(filter, pageSize, after);
+    // A rotation of the server secret may have sealed them anew since this began.
+    if (withHashes) await followSecrets(core);
     if (page.length > 0) yield page.map((member) => ({ ...member, hash: hashOf(member.user) }));
     after = page.at(-1)?.user.id;
     if (page.length < pageSize) return;

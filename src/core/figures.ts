@@ -6,6 +6,7 @@ export type Figures = {
   readonly sessionsAlive: number;
   readonly mails: ReadonlyArray<{ readonly state: MailState; readonly number: number }>;
   readonly jobs: ReadonlyArray<{ readonly name: string; readonly succeededAt: Date }>;
+  readonly jobFailures: ReadonlyArray<{ readonly name: string; readonly failedAt: Date }>;
   readonly keys: ReadonlyArray<Pick<SigningKey, "algorithm" | "state" | "publishedAt">>;
   readonly databaseBytes: number;
 };
@@ -42,12 +43,13 @@ export function figuresOf(core: Core): () => Promise<Figures | undefined> {
 const longest = 3_600_000;
 
 async function read({ store, clock }: Core): Promise<Figures> {
-  const [sessionsAlive, mails, jobs, keys, databaseBytes] = await Promise.all([
+  const [sessionsAlive, mails, jobs, jobFailures, keys, databaseBytes] = await Promise.all([
     store.sessions.countAlive(clock.now()),
     store.mails.countByState(),
     store.jobs.all(),
+    store.jobs.failures(),
     store.signingKeys.current(),
     store.size(),
   ]);
-  return { sessionsAlive, mails, jobs, keys, databaseBytes };
+  return { sessionsAlive, mails, jobs, jobFailures, keys, databaseBytes };
 }

@@ -23,6 +23,8 @@ const changes: Changes = {
     // The time of the last sign-in: the other sessions may learn of it a little later.
     noteLogin: "nobody",
     advanceEpoch: "user",
+    // In a database that was empty until this transaction.
+    advanceEveryEpoch: "nobody",
     delete: "removed user",
     grantRole: "user",
     revokeRole: "user",
@@ -36,6 +38,7 @@ const changes: Changes = {
   sessions: {
     insert: "nobody",
     touch: "nobody",
+    move: "nobody",
     revoke: "sessions",
     prove: "sessions",
     adoptEpoch: "sessions",
@@ -55,17 +58,28 @@ const changes: Changes = {
     withdraw: "nobody",
     retry: "nobody",
     drop: "nobody",
+    dropWaiting: "nobody",
     purge: "nobody",
   },
-  signingKeys: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retireExpired: "nobody" },
+  signingKeys: {
+    claim: "nobody",
+    insert: "nobody",
+    deactivate: "nobody",
+    activate: "nobody",
+    lengthen: "nobody",
+    retire: "nobody",
+    retireExpired: "nobody",
+  },
   auditEvents: { insert: "nobody", seal: "nobody", removeThrough: "nobody", erase: "nobody" },
   auditHeads: { claim: "nobody", put: "nobody" },
   tries: { reserve: "nobody", giveBack: "nobody", forget: "nobody", forgetAll: "nobody", purge: "nobody" },
   bans: { put: "nobody", remove: "nobody", removeExpired: "nobody" },
-  jobs: { recordSuccess: "nobody" },
+  jobs: { recordSuccess: "nobody", recordFailure: "nobody" },
   servers: { beat: "nobody", call: "nobody", remove: "nobody", purge: "nobody" },
+  serverSecrets: { claim: "nobody", insert: "nobody", deactivate: "nobody", activate: "nobody", retire: "nobody" },
+  sealedTexts: { replace: "nobody" },
   // Filled and cleared before anybody is signed in there.
-  contents: { insert: "nobody", clear: "nobody" },
+  contents: { insert: "nobody", insertJson: "nobody", clear: "nobody" },
 };
 
 const changing = Object.entries(changes).flatMap(([noun, writers]) =>

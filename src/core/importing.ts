@@ -16,6 +16,7 @@ import {
 import type { RefusalReason } from "./importing/foreign-user.ts";
 import { Seen } from "./importing/seen.ts";
 import type { HashScheme } from "./passwords/stored-hashes.ts";
+import { followSecrets } from "./secrets/keyrings.ts";
 
 /** Users in one transaction: what is lost where a run is killed. */
 const batchSize = 500;
@@ -77,6 +78,8 @@ async function importBatches(
   const seen = new Seen();
   for await (const batch of batchesOf(records)) {
     if (options.interrupted?.aborted) return imported;
+    // A rotation of the server secret may have begun since: what is sealed from here on is sealed by the new one.
+    await followSecrets(core);
     const prepared = batch.map((one) => prepare(core, one, { ...options, now: core.clock.now(), roles }));
     const fresh = prepared.map((one) => ("reason" in one ? one : unlessSeen(seen, one)));
     const candidates = fresh.filter((one): one is Candidate => !("reason" in one));

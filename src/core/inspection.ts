@@ -1,5 +1,5 @@
 import { decodeJwt, decodeProtectedHeader } from "jose";
-import type { Standing } from "../store/sessions.ts";
+import type { SessionState, Standing } from "../store/sessions.ts";
 import type { SigningKey } from "../store/tables.ts";
 import { verifyAccessToken } from "./access-tokens.ts";
 import type { Core } from "./core.ts";
@@ -58,8 +58,6 @@ function withSession(found: Inspection, core: Core, standing: Standing | undefin
 
 /** A session and whose it is, where the roles do not matter. */
 export type Owned = Pick<Standing, "session" | "user">;
-
-export type SessionState = "alive" | "revoked" | "user disabled" | "signed out everywhere" | "expired";
 
 /** Whether a session counts, and in two words why not. */
 export function sessionState({ session, user }: Owned, now: Date): SessionState {
@@ -122,11 +120,13 @@ function whyRefused({ settings }: Core, issuer: string | undefined): string {
 /** How much there is of everything that was issued. Sizes are in bytes. */
 export async function countIssued(core: Core) {
   const { store } = core;
-  const sessions = await store.sessions.tally(core.clock.now());
+  const now = core.clock.now();
+  const sessions = await store.sessions.tally(now);
   const keys = await store.signingKeys.all();
   const keysThatAre = (state: SigningKey["state"]) => keys.filter((key) => key.state === state).length;
   return {
-    ...sessions,
+    sessions,
+    usersSignedIn: await store.sessions.countSignedIn(now),
     refreshFamilies: await store.refreshFamilies.count(),
     keys: {
       next: keysThatAre("next"),

@@ -32,10 +32,12 @@ export async function knownDevice(
   return proven ?? sessions.find((one) => one?.user.id === user?.id)?.session.id;
 }
 
-/** What tells this browser again: the proof that it has, where that is good for the user, else a new one. */
+/**
+ * What tells this browser again: by the name that it has, where its proof is good for the user, else by a new one.
+ * Signed anew each time, so that whoever signs in now and then is known beyond the life of a server secret.
+ */
 export function rememberDevice(core: Core, userId: string, presented: string | undefined): string {
-  if (presented !== undefined && deviceOf(core, userId, presented) !== undefined) return presented;
-  const id = mintSecret(core.random).slice(0, 22);
+  const id = deviceOf(core, userId, presented) ?? mintSecret(core.random).slice(0, 22);
   return `dv1.${id}.${sign(core.keyring, "device", `${id}|${userId}`)}`;
 }
 

@@ -5,8 +5,7 @@ import type { Actor } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { addressKey, quotaOf, type TryName } from "./limits.ts";
-import { sign } from "./secrets.ts";
-import { keyOf, pairOf } from "./tries.ts";
+import { keyOf, mailboxKeys, pairOf } from "./tries.ts";
 import { findUser } from "./users.ts";
 
 export type Count = {
@@ -38,7 +37,7 @@ function placesOf(core: Core, target: Target): Place[] {
     place("sign_in_account", target.userId),
     pairs("sign_in_device", target.userId),
     pairs("sign_in_pair", target.userId),
-    place("mail_account", sign(core.keyring, "tries", target.emailKey)),
+    ...mailboxKeys(core, target.emailKey).map((whose) => place("mail_account", whose)),
   ];
 }
 

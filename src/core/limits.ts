@@ -21,7 +21,7 @@ export const rates = {
 export const tryLimits = {
   /** Passwords tried on one account. */
   sign_in_account: { setting: "RATE_LIMIT_SIGN_IN_ACCOUNT" },
-  /** Passwords tried on one account by one known device: instead of the account's, which strangers may spend. */
+  /** Passwords tried on one account by one known device or within one session: instead of the account's, which strangers may spend. */
   sign_in_device: { setting: "RATE_LIMIT_SIGN_IN_ACCOUNT" },
   /** Passwords tried from one client address. */
   sign_in_address: { setting: "RATE_LIMIT_SIGN_IN_ADDRESS" },

@@ -12,11 +12,13 @@ import { identifierKey } from "./identifiers.ts";
 import { knownDevice, type Presented } from "./known-devices.ts";
 import { notify } from "./mail/notices.ts";
 import { sendsMail } from "./mail.ts";
-import { hashPassword, isCurrentHash, tryPassword } from "./passwords.ts";
+import { passwordTextNow, refreshedHash, tryPassword } from "./passwords.ts";
 import { refreshToken, startFamily } from "./refresh-tokens.ts";
 import { grantsOf } from "./roles.ts";
 import { revoke, startSession } from "./sessions.ts";
 import { giveBack } from "./tries.ts";
+
+type SignIn = { readonly identifier: string; readonly password: string; readonly presented?: Presented };
 
 /**
  * Signs in by address or user name. Fails with `invalid_credentials` whatever the cause, after the same work:
@@ -28,17 +30,13 @@ import { giveBack } from "./tries.ts";
 export async function login(
   core: Core,
   by: Actor,
-  input: { identifier: string; password: string; credential: CredentialKind; presented?: Presented },
+  input: SignIn & { readonly credential: CredentialKind },
 ): Promise<Credentials> {
-  const { identifier, password } = input;
-  const user = await findByIdentifier(core, identifier);
-  const device = input.presented && (await knownDevice(core, user, input.presented));
-  const { right, reserved } = await tryPassword(core, by, { user, identifier, device }, password).catch(
-    (error: unknown) => {
-      core.meter.signIn(resultOf(error));
-      throw error;
-    },
-  );
+  const { password } = input;
+  const { user, right, reserved } = await attempt(core, by, input).catch((error: unknown) => {
+    core.meter.signIn(resultOf(error));
+    throw error;
+  });
   const refusal = !user ? "unknown-user" : !right ? "wrong-password" : user.disabledAt ? "disabled" : undefined;
   if (!user || refusal) {
     await core.store.write((tx) =>
@@ -59,13 +57,16 @@ export async function login(
     core.meter.signIn("unverified");
     return fail("email_not_verified");
   }
-  const rehashed = isCurrentHash(core, user) ? undefined : await hashPassword(core, user.id, password);
+  const rehashed = await refreshedHash(core, user, password);
 
   const started = await core.store.write(async (tx) => {
     const now = core.clock.now();
     // The password was right a moment ago; it must still be the one that the user has now.
     const change = { lastLoginAt: now, ...(rehashed && { passwordHash: rehashed }) };
-    const epoch = user.passwordHash === null ? undefined : await tx.users.noteLogin(user.id, user.passwordHash, change);
+    const note = async (text: string | null | undefined): Promise<number | undefined> =>
+      text ? await tx.users.noteLogin(user.id, text, change) : undefined;
+    // A rotation of the server secret may have sealed it anew.
+    const epoch = (await note(user.passwordHash)) ?? (await note(await passwordTextNow(core, tx, user)));
     if (epoch === undefined) {
       await record(core, tx, by, { action: "login.failed", userId: user.id, reason: "changed-meanwhile" });
       return undefined;
@@ -99,6 +100,14 @@ export async function login(
     sessionToken: token,
     expiresIn: secondsUntil(idleExpiresAt, core.clock.now()),
   };
+}
+
+/** Tries the password of whoever is meant. Of those for whom there is no time, nothing is asked of the database. */
+async function attempt(core: Core, by: Actor, { identifier, password, presented }: SignIn) {
+  core.hashing.requireRoom();
+  const user = await findByIdentifier(core, identifier);
+  const device = presented && (await knownDevice(core, user, presented));
+  return { user, ...(await tryPassword(core, by, { user, identifier, device }, password)) };
 }
 
 /** Whether a user who has signed in before is not known to have done so from such a device; asked before the session begins. */

@@ -42,7 +42,10 @@ export type Meter = {
    * @param traceparent what a caller who may be believed says that it is a part of (W3C Trace Context)
    */
   during<T>(traceparent: string | undefined, work: () => Promise<T>): Promise<T>;
-  request(method: string, route: string, status: number, since: number): void;
+  /** Does one run of a job of the server, which belongs to nobody's request. */
+  job<T>(name: string, work: () => Promise<T>): Promise<T>;
+  /** Answers how long it took, in seconds. */
+  request(method: string, route: string, status: number, since: number): number;
   signIn(result: SignInResult): void;
   refresh(outcome: RefreshOutcome): void;
   limit(name: LimitName, allowed: boolean): void;
@@ -51,6 +54,8 @@ export type Meter = {
   hashRefused(reason: HashRefusal): void;
   database(kind: "read" | "write", since: number, failed: boolean): void;
   redis(errand: string, since: number, failed: boolean): void;
+  /** A mail was handed to the mail server, or failed to be. */
+  mail(since: number, failed: boolean): void;
   redisReachable(isReachable: boolean): void;
   /** Says where levels are read, whenever somebody wants to know. */
   watch(levels: () => Levels): void;
@@ -62,7 +67,8 @@ export type Meter = {
 export const noMeter: Meter = {
   now: () => 0,
   during: (_, work) => work(),
-  request: () => {},
+  job: (_, work) => work(),
+  request: () => 0,
   signIn: () => {},
   refresh: () => {},
   limit: () => {},
@@ -71,6 +77,7 @@ export const noMeter: Meter = {
   hashRefused: () => {},
   database: () => {},
   redis: () => {},
+  mail: () => {},
   redisReachable: () => {},
   watch: () => {},
   report: () => Promise.resolve(""),

@@ -33,14 +33,14 @@ export async function previewCopy(core: Core) {
  * Made by the migrations, so that an empty database has them too. Nobody adds to them there: whoever opens a
  * database to do so makes its signing keys first.
  */
-const builtIn: Content = "roles";
+export const builtIn: Content = "roles";
 
 /** Fails with `target_not_empty` where a row stands in any table, but for what the migrations make. */
-export async function refuseContents(target: Pick<Readers, "contents">): Promise<void> {
+export async function refuseContents(target: Pick<Readers, "contents">, detail?: string): Promise<void> {
   const filled = (await target.contents.counts()).filter(({ table, rows }) => rows > 0 && table !== builtIn);
   if (filled.length === 0) return;
   const errors = filled.map(({ table, rows }) => ({ path: sqlName(table), message: `has ${rows} rows.` }));
-  fail("target_not_empty", { errors });
+  fail("target_not_empty", { errors, ...(detail !== undefined && { detail }) });
 }
 
 /**
@@ -76,14 +76,14 @@ async function copyContents(source: Readers, tx: Tx, options: CopyOptions): Prom
   const copied: Contents[] = [];
   for (const { table } of await source.contents.counts()) {
     copied.push(
-      await examine(source, table, options.interrupted, async (rows) => {
+      await contentsOf(source, table, options.interrupted, async (rows) => {
         await tx.contents.insert(table, rows);
         options.onRows?.("copying", rows.length);
       }),
     );
   }
   for (const original of copied) {
-    const copy = await examine(tx, original.table, options.interrupted, (rows) =>
+    const copy = await contentsOf(tx, original.table, options.interrupted, (rows) =>
       options.onRows?.("verifying", rows.length),
     );
     if (copy.rows !== original.rows || copy.checksum !== original.checksum) {
@@ -93,27 +93,54 @@ async function copyContents(source: Readers, tx: Tx, options: CopyOptions): Prom
   return copied;
 }
 
-/** Reads a table to its end, a page at a time, and tells what it holds. */
-async function examine(
+const weightOf = (row: Row): bigint => BigInt(`0x${createHash("sha256").update(canonical(row)).digest("hex")}`);
+
+/** A sum, because the two databases may sort texts differently. */
+const sumText = (sum: bigint): string => BigInt.asUintN(256, sum).toString(16).padStart(64, "0");
+
+/** Counts rows that come one page after another. */
+export function tally() {
+  let [rows, sum] = [0, 0n];
+  return {
+    add: (page: readonly Row[]): void => {
+      rows += page.length;
+      for (const row of page) sum += weightOf(row);
+    },
+    told: () => ({ rows, checksum: sumText(sum) }),
+  };
+}
+
+/** Reads a table to its end, a page at a time; what it answers tells what the table holds. */
+export async function* examine(
+  from: Pick<Readers, "contents">,
+  table: Content,
+  interrupted: AbortSignal | undefined,
+): AsyncGenerator<readonly Row[], Contents, undefined> {
+  const counted = tally();
+  for (let after: Row | undefined; ; ) {
+    if (interrupted?.aborted) fail("copy_interrupted");
+    const page = await from.contents.page(table, pageSize, after);
+    if (page.length === 0) break;
+    counted.add(page);
+    yield page;
+    after = page.at(-1);
+    if (page.length < pageSize) break;
+  }
+  return { table, ...counted.told() };
+}
+
+/** What a table holds; `onPage` is given its rows. */
+export async function contentsOf(
   from: Pick<Readers, "contents">,
   table: Content,
   interrupted: AbortSignal | undefined,
   onPage: (rows: readonly Row[]) => Promise<void> | void,
 ): Promise<Contents> {
-  let rows = 0;
-  let sum = 0n;
-  for (let after: Row | undefined; ; ) {
-    if (interrupted?.aborted) fail("copy_interrupted");
-    const page = await from.contents.page(table, pageSize, after);
-    if (page.length === 0) break;
-    for (const row of page) sum += BigInt(`0x${createHash("sha256").update(canonical(row)).digest("hex")}`);
-    rows += page.length;
-    await onPage(page);
-    after = page.at(-1);
-    if (page.length < pageSize) break;
+  const pages = examine(from, table, interrupted);
+  for (let page = await pages.next(); ; page = await pages.next()) {
+    if (page.done) return page.value;
+    await onPage(page.value);
   }
-  // A sum, because the two databases may sort texts differently.
-  return { table, rows, checksum: BigInt.asUintN(256, sum).toString(16).padStart(64, "0") };
 }
 
 /** `refreshFamilies` → `refresh_families`, as the table is called in the database. */

@@ -1,9 +1,11 @@
+import type { Tx } from "../store/store.ts";
 import type { User } from "../store/tables.ts";
 import type { Actor, UserActor } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
-import { newestVersion, open, seal, sealedBy } from "./secrets.ts";
+import { accepts } from "./secrets/keyrings.ts";
+import { open, seal, sealedBy, writingVersion } from "./secrets.ts";
 import { giveBackNow, type Reserved, reservePasswordTry, type Subject } from "./tries.ts";
 
 /** The stored form of a password: argon2id of its normalised form, sealed for this user (rules PW-1, PW-7). */
@@ -58,6 +60,7 @@ export async function provePassword(
 }
 
 async function verifyPassword(core: Core, user: User | undefined, password: string): Promise<boolean> {
+  if (user?.passwordHash) await accepts(core, sealedBy(user.passwordHash));
   const stored = user?.passwordHash ? openHash(core, user.id, user.passwordHash) : undefined;
   const right = await core.hashing.verify(password, stored ?? (await core.hashing.dummyHash()));
   return stored !== undefined && right;
@@ -66,8 +69,31 @@ async function verifyPassword(core: Core, user: User | undefined, password: stri
 /** Whether a stored hash has the parameters and the secret that a new one would get. */
 export function isCurrentHash(core: Core, user: User): boolean {
   if (!user.passwordHash) return false;
-  const fresh = sealedBy(user.passwordHash) === newestVersion(core.keyring);
+  const fresh = sealedBy(user.passwordHash) === writingVersion(core.keyring);
   return fresh && !core.hashing.needsRehash(openHash(core, user.id, user.passwordHash));
+}
+
+/**
+ * What is to be stored for a password that was just proved: another hash where the parameters are others by now, the
+ * same one sealed anew where the secret is. `undefined` where it is as a new one would be.
+ */
+export async function refreshedHash(core: Core, user: User, password: string): Promise<string | undefined> {
+  if (!user.passwordHash || isCurrentHash(core, user)) return undefined;
+  const hash = openHash(core, user.id, user.passwordHash);
+  return core.hashing.needsRehash(hash) ? await hashPassword(core, user.id, password) : sealHash(core, user.id, hash);
+}
+
+/** Whether a user has the same password as before, which may have been sealed anew meanwhile. */
+export function hasSamePassword(core: Core, before: User, now: User | undefined): now is User {
+  const [one, other] = [before.passwordHash, now?.passwordHash];
+  if (one === other) return now !== undefined;
+  return !!one && !!other && openHash(core, before.id, one) === openHash(core, before.id, other);
+}
+
+/** The text that the password of `user` stands in now; `undefined` where there is another password. */
+export async function passwordTextNow(core: Core, tx: Tx, user: User): Promise<string | undefined> {
+  const now = await tx.users.byId(user.id);
+  return (hasSamePassword(core, user, now) && now.passwordHash) || undefined;
 }
 
 /** The hash that `sealHash` sealed. Fails with `secret_mismatch`. */

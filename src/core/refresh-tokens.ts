@@ -11,7 +11,8 @@ import { fail } from "./errors.ts";
 import { notify } from "./mail/notices.ts";
 import type { RefreshOutcome } from "./meter.ts";
 import { grantsOf } from "./roles.ts";
-import { mac, mintSecret, newestVersion, saltedKey, sameText } from "./secrets.ts";
+import { accepts } from "./secrets/keyrings.ts";
+import { mac, mintSecret, saltedKey, sameText, successorVersion, writingVersion } from "./secrets.ts";
 import { clientFits, recordAnotherClient, revoke, touchSession } from "./sessions.ts";
 import { isAlive, needsTouch } from "./standings.ts";
 
@@ -38,17 +39,25 @@ export async function startFamily(core: Core, tx: Tx, session: Session): Promise
     rotatedAt: null,
     retries: 0,
     lateRetriedAt: null,
+    secretVersion: writingVersion(core.keyring),
     createdAt: session.createdAt,
   };
   await tx.refreshFamilies.insert(family);
   return family;
 }
 
-/** The refresh token of a generation. Always the same text for the same generation, so that a retry gets no second branch. */
-export function refreshToken(core: Core, family: RefreshFamily, generation: number): string {
-  const version = newestVersion(core.keyring);
+/**
+ * The refresh token of a generation, made by the secret of `version`. Always the same text for the same generation and
+ * secret, so that a retry gets no second branch.
+ */
+export function refreshToken(
+  core: Core,
+  family: RefreshFamily,
+  generation: number,
+  version = writingVersion(core.keyring),
+): string {
   const proof = macOf(core, family, version, generation);
-  if (!proof) throw new Error("the newest secret is missing");
+  if (!proof) throw new Error("the secret of a refresh token is missing");
   return `rt1.${version}.${family.id}.${generation}.${proof}`;
 }
 
@@ -72,8 +81,9 @@ export async function familyOfRefreshToken(
   token: string,
 ): Promise<{ presented: Presented; family: RefreshFamily } | undefined> {
   const presented = parse(token);
-  const family = presented && (await core.store.refreshFamilies.byId(presented.family));
-  const expected = presented && family && macOf(core, family, presented.version, presented.generation);
+  if (!presented || !(await accepts(core, presented.version))) return undefined;
+  const family = await core.store.refreshFamilies.byId(presented.family);
+  const expected = family && macOf(core, family, presented.version, presented.generation);
   return expected && sameText(expected, presented.mac) ? { presented, family } : undefined;
 }
 
@@ -104,22 +114,26 @@ export async function refresh(core: Core, by: Actor, token: string): Promise<Cre
     core.meter.refresh("refused");
     return fail("unauthenticated");
   }
-  const verdict = await core.store.write((tx) => decide(core, tx, by, known.presented));
+  const verdict = await core.store.write((tx) => decide(core, tx, by, known));
   core.meter.refresh(verdict.outcome);
   if ("refused" in verdict) return fail(verdict.refused);
   const { standing, family, successor } = verdict;
   return await tokenCredentials(core, standing, {
     permissions: verdict.permissions,
-    refreshToken: refreshToken(core, family, successor),
+    refreshToken: refreshToken(core, family, successor, successorVersion(core.keyring, known.presented.version)),
     idleExpiresAt: verdict.idleExpiresAt,
   });
 }
 
-/** Everything that decides is read inside; what may have changed since is asked for by the conditional statements of `spend`. */
-async function decide(core: Core, tx: Tx, by: Actor, presented: Presented): Promise<Verdict> {
+type Known = { readonly presented: Presented; readonly family: RefreshFamily };
+
+/**
+ * Everything that decides is read inside; what may have changed since is asked for by the conditional statements of
+ * `spend`. The family was read before, to know the token: all of it that counts here is its generation.
+ */
+async function decide(core: Core, tx: Tx, by: Actor, { presented, family }: Known): Promise<Verdict> {
   const now = core.clock.now();
-  const family = await tx.refreshFamilies.byId(presented.family);
-  const standing = family && (await tx.sessions.standing(family.sessionId));
+  const standing = await tx.sessions.standing(family.sessionId);
   if (!standing || !isAlive(standing.session, standing.user, now)) {
     return { outcome: "refused", refused: "unauthenticated" };
   }
@@ -132,15 +146,13 @@ async function decide(core: Core, tx: Tx, by: Actor, presented: Presented): Prom
     if (!observed) return { outcome: "another-client", refused: "session_hijack_suspected" };
   }
 
-  const spent = await spend(core, tx, actor, family, presented.generation);
+  const spent = await spend(core, tx, actor, family, presented);
   if (spent === "refresh-token-reused" || spent === "refresh-generation-ahead") {
     const ended = await revoke(core, tx, actor, [session], spent);
     if (ended.length > 0) await notify(core, tx, actor, user, "session-compromised");
     return { outcome: "reused", refused: "refresh_token_reused" };
   }
-  const idleExpiresAt = needsTouch(core, session, now)
-    ? await touchSession(core, tx, session, actor.client)
-    : session.idleExpiresAt;
+  const idleExpiresAt = needsTouch(core, session, now) ? await touchSession(core, tx, actor) : session.idleExpiresAt;
   const { permissions } = await grantsOf(tx, user.id);
   const successor = presented.generation + 1;
   return { outcome: spent, standing, family, successor, idleExpiresAt, permissions };
@@ -155,12 +167,14 @@ async function spend(
   tx: Tx,
   by: UserActor,
   read: RefreshFamily,
-  generation: number,
+  { generation, version }: Presented,
 ): Promise<"rotated" | "retried" | "late" | "refresh-token-reused" | "refresh-generation-ahead"> {
   const now = core.clock.now();
-  if (generation === read.generation && (await tx.refreshFamilies.advance(read.id, generation, now))) return "rotated";
-  // Where another request was faster, the family is no longer as it was read.
-  const family = generation === read.generation ? ((await tx.refreshFamilies.byId(read.id)) ?? read) : read;
+  // The presented one may come again, and its successor is of no older secret.
+  const isNext = generation === read.generation;
+  if (isNext && (await tx.refreshFamilies.advance(read.id, generation, now, version))) return "rotated";
+  // Another request was faster, or this one is late: the family as it is now says which.
+  const family = (await tx.refreshFamilies.byId(read.id)) ?? read;
 
   const about = { userId: by.userId, sessionId: by.session.id };
   const spentAt = family.rotatedAt?.getTime() ?? 0;

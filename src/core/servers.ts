@@ -3,8 +3,11 @@
  * what it goes by, and an operator calls all of them there to read anew whatever they keep.
  */
 import type { Server } from "../store/servers.ts";
+import type { Readers } from "../store/store.ts";
 import type { Core } from "./core.ts";
-import { currentKeys } from "./signing-keys.ts";
+import { forgetAll } from "./kept.ts";
+import { followSecrets } from "./secrets/keyrings.ts";
+import { currentKeys, rereadKeys } from "./signing-keys.ts";
 import { rest } from "./upkeep.ts";
 
 /** How often a server looks whether it is called, in milliseconds. */
@@ -12,7 +15,7 @@ const listenEvery = 1_000;
 /** How often it says that it lives, where nothing else is to be said, in milliseconds. */
 const beatEvery = 10_000;
 /** Who has not been heard of for so long does not run any more, in milliseconds. */
-const silence = 3 * beatEvery;
+export const silence = 3 * beatEvery;
 /** How often whoever has called looks for answers, in milliseconds. */
 const lookEvery = 50;
 
@@ -21,22 +24,41 @@ export type Presence = Pick<Server, "id" | "host" | "version" | "startedAt"> & {
 
 /** Says that the server lives, and what it goes by. Proves by the way that the database can be written to. */
 export async function beat(core: Core, presence: Presence): Promise<void> {
-  const keys = core.keyCache.keys?.verifying.keys();
-  await core.store.write((tx) =>
-    tx.servers.beat({
-      ...presence,
-      seenAt: core.clock.now(),
-      keys: keys ? [...keys].join(" ") : null,
-      secrets: core.keyring.secrets.map(({ version }) => version).join(" "),
-    }),
-  );
+  const row = await rowOf(core, presence);
+  await core.store.write((tx) => tx.servers.beat(row));
+}
+
+/**
+ * The first of these, before the server takes requests. Whoever makes another secret write sees it, or it sees that
+ * other secret: fails with `secret_mismatch` where it does not hold that one.
+ */
+export async function join(core: Core, presence: Presence): Promise<void> {
+  const row = await rowOf(core, presence);
+  await core.store.write(async (tx) => {
+    await tx.serverSecrets.claim();
+    await tx.servers.beat(row);
+  });
+  await followSecrets(core);
+}
+
+async function rowOf(core: Core, presence: Presence) {
+  // Read anew where nobody has asked for them for long; without any, the rest still counts.
+  const keys = await currentKeys(core).catch(() => undefined);
+  return {
+    ...presence,
+    seenAt: core.clock.now(),
+    keys: keys ? [...keys.verifying.keys()].join(" ") : null,
+    secrets: core.keyring.secrets.map(({ version }) => version).join(" "),
+  };
 }
 
 /** Lets go of whatever was kept, so that what was written before the call counts with the next request. */
 async function readAnew(core: Core): Promise<void> {
   core.kept.distrustBefore = core.clock.now().getTime();
-  delete core.keyCache.keys;
-  await Promise.all([currentKeys(core), core.bans.read()]);
+  forgetAll(core.kept);
+  // Before the keys, which may be sealed anew. What cannot be read leaves the secrets as they are.
+  await followSecrets(core).catch((error: unknown) => core.log.error("secrets_not_read", {}, error));
+  await Promise.all([rereadKeys(core), core.bans.read()]);
 }
 
 /** Listens for calls, and says every now and then that the server lives, until it is stopped. */
@@ -51,10 +73,10 @@ export function startHeartbeat(core: Core, presence: Presence): { stop(): void }
     const isCalled = typeof called === "string" && called !== presence.heard;
     const now = core.clock.now().getTime();
     if (!isCalled && called !== undefined && Math.abs(now - beatAt) < beatEvery) return;
-    if (isCalled) {
-      await readAnew(core);
-      presence.heard = called;
-    }
+    // Somebody took it for one that has ended, and has not called it since.
+    const isForgotten = called === undefined;
+    if (isCalled || isForgotten) await readAnew(core);
+    if (isCalled) presence.heard = called;
     await beat(core, presence);
     beatAt = now;
   };
@@ -87,8 +109,11 @@ export async function leave(core: Core, serverId: string): Promise<void> {
 }
 
 /** The servers that run now, as they were last heard of. */
-export const liveServers = async (core: Core): Promise<Server[]> =>
-  await core.store.servers.seenSince(new Date(core.clock.now().getTime() - silence));
+export const liveServers = async (core: Core, readers: Pick<Readers, "servers"> = core.store): Promise<Server[]> =>
+  await readers.servers.seenSince(new Date(core.clock.now().getTime() - silence));
+
+/** The versions of the secrets that a server accepts; it writes by the first one. */
+export const secretsOf = ({ secrets }: Server): readonly string[] => secrets?.split(" ") ?? [];
 
 export type Answered = {
   readonly heard: readonly Server[];

@@ -1,15 +1,17 @@
 import type { SessionFilter, Standing } from "../store/sessions.ts";
 import type { Tx } from "../store/store.ts";
 import type { CredentialKind, Session, User } from "../store/tables.ts";
-import { verifyAccessToken } from "./access-tokens.ts";
+import { claimsAtHand, verifyAccessToken } from "./access-tokens.ts";
 import type { Actor, Client, UserActor } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { type ListName, type Page, type PageWanted, readCursor, writeCursor } from "./cursors.ts";
 import { describeDevice, sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
+import { type Kept, keepToken, stillKept, whileUnchanged } from "./kept.ts";
+import { addressKey } from "./limits.ts";
 import { requireAuthorityOver } from "./roles.ts";
-import { mintSecret, sameText, sha256, sign, verify } from "./secrets.ts";
+import { mintSecret, sameText, sha256, sign, verify, writingVersion } from "./secrets.ts";
 import { idleTtl, isAlive, needsTouch, standingOf } from "./standings.ts";
 
 /** Who is signed in, and the actor that the request's acts are done by. */
@@ -21,7 +23,8 @@ export type RevokeReason =
   | "revoked-by-operator"
   | "refresh-token-reused"
   | "refresh-generation-ahead"
-  | "another-client";
+  | "another-client"
+  | "secret-retired";
 
 const tokenPrefix = "st_";
 
@@ -49,6 +52,7 @@ export async function startSession(
     userId: user.id,
     credential,
     secretHash: secret && sha256(secret),
+    secretVersion: secret && writingVersion(core.keyring),
     epoch: user.epoch,
     createdAt: now,
     authenticatedAt: now,
@@ -74,9 +78,16 @@ export function clientFits(core: Core, session: Session, client: Client): boolea
   return binding === "off" || sameClient(binding === "ua-strict" ? binding : "ua-family", session, client.userAgent);
 }
 
-/** Moves the idle limit on; what it is now. */
-export async function touchSession(core: Core, tx: Tx, session: Session, client: Client): Promise<Date> {
+/** Moves the idle limit on; what it is now. A change of network is recorded, and never a reason to end a session. */
+export async function touchSession(core: Core, tx: Tx, by: UserActor): Promise<Date> {
+  const { session, client } = by;
   const now = core.clock.now();
+  if (session.ip !== null && client.ip !== null && addressKey(session.ip) !== addressKey(client.ip)) {
+    const about = { userId: by.userId, sessionId: session.id };
+    // The event has the new address, as every event has; the one before stands in those before.
+    if (await tx.sessions.move(session.id, session.ip, client.ip))
+      await record(core, tx, by, { action: "session.network_changed", ...about });
+  }
   const idleExpiresAt = idleLimit(core, session.credential, session.expiresAt, now);
   await tx.sessions.touch(session.id, now, idleExpiresAt, client.ip ?? session.ip);
   return idleExpiresAt;
@@ -112,17 +123,42 @@ export async function authenticate(core: Core, token: string, client: Client): P
   if (isDue) {
     // A check that only reads goes on where nothing can be written.
     await core.store
-      .write((tx) => touchSession(core, tx, session, client))
+      .write((tx) => touchSession(core, tx, by))
       .catch((error: unknown) => core.log.error("session_touch_failed", { session_id: session.id }, error));
   }
   return { ...standing, by };
+}
+
+/**
+ * The same at once, where everything that it takes is known already: a credential that was found to be good, a
+ * session of which nobody has written anything since, and a client that it was given to. Or `forged`, where the
+ * token's own signature is wrong. `undefined` where it takes more to know: `authenticate` decides then.
+ */
+export function recognise(core: Core, token: string, client: Client, now: Date): Principal | "forged" | undefined {
+  const kept = stillKept(core);
+  const isSessionToken = token.startsWith(tokenPrefix);
+  const standing = kept && (isSessionToken ? kept.ofTokens.get(sha256(token)) : standingAtHand(core, kept, token, now));
+  if (!standing) return isSessionToken && !sessionOfToken(core, token) ? "forged" : undefined;
+  const { session, user } = standing;
+  const isOrdinary =
+    isAlive(session, user, now) && !needsTouch(core, session, now) && clientFits(core, session, client);
+  const by: UserActor = { kind: "user", userId: user.id, session, client };
+  return isOrdinary ? { session, user, roles: standing.roles, by } : undefined;
+}
+
+function standingAtHand(core: Core, { standings }: Kept, token: string, now: Date): Standing | undefined {
+  const claims = claimsAtHand(core, token, now);
+  const standing = claims && standings.get(claims.sessionId);
+  return standing?.user.id === claims?.userId ? standing : undefined;
 }
 
 async function standingOfSessionToken(core: Core, token: string): Promise<Standing | undefined> {
   const presented = sessionOfToken(core, token);
   const standing = presented && (await standingOf(core, presented.id));
   const hash = standing?.session.secretHash;
-  return presented && hash && sameText(sha256(presented.secret), hash) ? standing : undefined;
+  if (!presented || !hash || !sameText(sha256(presented.secret), hash)) return undefined;
+  keepToken(core, token, standing);
+  return standing;
 }
 
 async function standingOfAccessToken(core: Core, token: string): Promise<Standing | undefined> {
@@ -132,8 +168,15 @@ async function standingOfAccessToken(core: Core, token: string): Promise<Standin
 }
 
 async function suspectHijack(core: Core, by: UserActor, observed: boolean): Promise<void> {
-  await core.store.write((tx) => recordAnotherClient(core, tx, by, observed));
-  if (!observed) fail("session_hijack_suspected");
+  const recorded = core.store.write((tx) => recordAnotherClient(core, tx, by, observed));
+  if (!observed) {
+    await recorded;
+    fail("session_hijack_suspected");
+  }
+  // What is only observed goes on where nothing can be written, as every check does.
+  await recorded.catch((error: unknown) =>
+    core.log.error("client_change_not_recorded", { session_id: by.session.id }, error),
+  );
 }
 
 /** The session came from another client than it was given to: revoked, unless it is only observed. */
@@ -191,8 +234,23 @@ export async function endAllSessions(core: Core, tx: Tx, by: Actor, userId: stri
 }
 
 /** The live sessions of a user, newest first. */
-export const listSessions = async (core: Core, userId: string): Promise<Session[]> =>
-  await core.store.sessions.ofUser(userId, core.clock.now());
+export async function listSessions(core: Core, userId: string): Promise<Session[]> {
+  const now = core.clock.now();
+  const read = await whileUnchanged(core, "sessions", userId, () => core.store.sessions.ofUser(userId, now));
+  return stillAlive(core, read ?? []);
+}
+
+/** The same at once, where they are known. */
+export function sessionsAtHand(core: Core, userId: string): Session[] | undefined {
+  const known = stillKept(core)?.sessions.get(userId);
+  return known && stillAlive(core, known);
+}
+
+/** Sessions end by themselves, without anybody who writes that. */
+function stillAlive({ clock }: Core, sessions: readonly Session[]): Session[] {
+  const now = clock.now();
+  return sessions.filter(({ idleExpiresAt }) => idleExpiresAt > now);
+}
 
 /** A page of the live sessions of anybody, newest first. Fails with `not_found` where there is no such user. */
 export async function listSessionsOf(

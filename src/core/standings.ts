@@ -4,11 +4,12 @@
  */
 import type { Standing } from "../store/sessions.ts";
 import type { Account, CredentialKind, Session } from "../store/tables.ts";
-import type { Core } from "./core.ts";
+import type { Core, SessionCache } from "./core.ts";
+import { whileUnchanged } from "./kept.ts";
 import { open, seal } from "./secrets.ts";
 
 /** Each use moves the idle limit on, but it is written at most so often, in milliseconds. */
-const touchInterval = 60_000;
+export const touchInterval = 60_000;
 
 export function idleTtl(core: Core, credential: CredentialKind): number {
   return credential === "tokens" ? core.settings.REFRESH_TOKEN_TTL : core.settings.SESSION_IDLE_TTL;
@@ -24,20 +25,27 @@ export const needsTouch = (core: Core, session: Session, now: Date): boolean => 
 
 /** Whether a session counts: neither revoked, nor past a limit, nor signed out everywhere, and its user active. */
 export const isAlive = (session: Session, user: Account, now: Date): boolean =>
-  session.revokedAt === null && session.idleExpiresAt > now && session.epoch === user.epoch && user.disabledAt === null;
+  session.revokedAt === null &&
+  session.idleExpiresAt.getTime() > now.getTime() &&
+  session.epoch === user.epoch &&
+  user.disabledAt === null;
 
-/** The form of what is kept. To be moved on where a standing gets other members, so that no server reads another one's. */
+/** The form of what is kept in Redis. To be moved on where a standing gets other members, so that no server reads another one's. */
 const form = 1;
 
 /** By how much the clocks of two servers on one database may differ, in milliseconds. */
 const clockTolerance = 2_000;
 
-type Kept = Standing & { readonly readAt: Date };
+type Shared = Standing & { readonly readAt: Date };
 
 /** The standing of a session; `undefined` where there is no such session. */
 export async function standingOf(core: Core, sessionId: string): Promise<Standing | undefined> {
   const cache = core.settings.SESSION_CACHE_TTL > 0 ? core.sessionCache : undefined;
-  if (!cache) return await core.store.sessions.standing(sessionId);
+  if (cache) return await standingShared(core, cache, sessionId);
+  return await whileUnchanged(core, "standings", sessionId, () => core.store.sessions.standing(sessionId));
+}
+
+async function standingShared(core: Core, cache: SessionCache, sessionId: string): Promise<Standing | undefined> {
   const readAt = core.clock.now();
   const kept = read(core, sessionId, await cache.recall(sessionId), readAt);
   if (kept) return kept;
@@ -51,14 +59,14 @@ export async function standingOf(core: Core, sessionId: string): Promise<Standin
 }
 
 /** Sealed: Redis learns nothing of anybody, and whoever writes to it makes no session. */
-const written = (core: Core, kept: Kept): string =>
+const written = (core: Core, kept: Shared): string =>
   seal(core.keyring, core.random, "session-cache", JSON.stringify(kept), `${form}|${kept.session.id}`);
 
 /** What is older than it may be does not count, whatever Redis thinks of the time. */
 function read(core: Core, sessionId: string, text: string | undefined, now: Date): Standing | undefined {
   const json = text && open(core.keyring, "session-cache", text, `${form}|${sessionId}`);
   if (!json) return undefined;
-  const { readAt, ...standing } = JSON.parse(json, revived) as Kept;
+  const { readAt, ...standing } = JSON.parse(json, revived) as Shared;
   // Whoever read it may have a clock that is ahead of ours.
   if (readAt.getTime() - clockTolerance < core.kept.distrustBefore) return undefined;
   return Math.abs(now.getTime() - readAt.getTime()) <= core.settings.SESSION_CACHE_TTL ? standing : undefined;

@@ -10,7 +10,7 @@ import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
 import { identifierKey } from "./identifiers.ts";
 import { addressKey, quotaOf, type TryName } from "./limits.ts";
-import { sign } from "./secrets.ts";
+import { oldestSignature, signatures } from "./secrets.ts";
 
 /** Whose password is tried: a user, or whoever a name could have meant. */
 export type Subject = {
@@ -25,23 +25,27 @@ export type Reserved = ReadonlyArray<{ readonly key: string; readonly endsAt: Da
 
 /**
  * Reserves one try of a password. Fails with `rate_limited`, the same whether there is such a user or not. A known
- * device has tries of its own: those of the account may have been spent by a stranger (rule LI-2).
+ * device has tries of its own, and so has a session: those of the account, and of an address that many share, may
+ * have been spent by a stranger (rule LI-2).
  */
 export async function reservePasswordTry(core: Core, by: Actor, subject: Subject): Promise<Reserved> {
   if (!core.settings.RATE_LIMITS) return [];
+  return await core.store.write((tx) => reserve(core, tx, wantedOf(core, by, subject)));
+}
+
+function wantedOf(core: Core, by: Actor, subject: Subject): Wanted {
   const account = accountKey(core, subject);
+  if (by.kind === "user") return { sign_in_device: pairOf(account, by.session.id) };
   const address = addressOf(by);
-  const wanted: Wanted =
-    subject.device === undefined
-      ? {
-          sign_in_account: account,
-          ...(address !== undefined && { sign_in_address: address, sign_in_pair: pairOf(account, address) }),
-        }
-      : {
-          sign_in_device: pairOf(account, subject.device),
-          ...(address !== undefined && { sign_in_address: address }),
-        };
-  return await core.store.write((tx) => reserve(core, tx, wanted));
+  if (subject.device !== undefined)
+    return {
+      sign_in_device: pairOf(account, subject.device),
+      ...(address !== undefined && { sign_in_address: address }),
+    };
+  return {
+    sign_in_account: account,
+    ...(address !== undefined && { sign_in_address: address, sign_in_pair: pairOf(account, address) }),
+  };
 }
 
 /**
@@ -50,10 +54,14 @@ export async function reservePasswordTry(core: Core, by: Actor, subject: Subject
  */
 export async function reserveMail(core: Core, tx: Tx, by: Actor, emailKey: string): Promise<void> {
   if (!core.settings.RATE_LIMITS) return;
-  const mail_account = sign(core.keyring, "tries", emailKey);
+  const mail_account = mailboxKeys(core, emailKey);
   const mail_address = addressOf(by);
   await reserve(core, tx, { mail_account, ...(mail_address !== undefined && { mail_address }) });
 }
+
+/** Whose mails are counted together: most mail servers put what is sent to any `+tag` of an address into one mailbox. */
+export const mailboxKeys = (core: Core, emailKey: string): string[] =>
+  signatures(core.keyring, "tries", emailKey.replace(/\+[^@]*/, ""));
 
 /** Forgets the passwords that were tried on one account: a stranger's tries must not keep its owner out (rule LI-2). */
 export async function forgiveTries(tx: Tx, by: Actor, userId: string): Promise<void> {
@@ -70,16 +78,20 @@ function addressOf(by: Actor): string | undefined {
 
 export const pairOf = (account: string, other: string): string => `${account}|${other}`;
 
-type Wanted = Partial<Record<TryName, string>>;
+/** Each limit with whose tries it counts: of an address once under each server secret, so that a new secret forgets none. */
+type Wanted = Partial<Record<TryName, string | readonly string[]>>;
 
 export const keyOf = (limit: TryName, whose: string): string => `${limit}:${whose}`;
 
-/** A name that nobody has is counted too. What was typed is not stored: people type passwords there. */
+/**
+ * A name that nobody has is counted too, with as many statements as one that somebody has. What was typed is not
+ * stored: people type passwords there.
+ */
 function accountKey(core: Core, { user, identifier }: Subject): string {
   if (user) return user.id;
   const key = identifierKey(identifier);
   const name = !key ? identifier : "emailKey" in key ? key.emailKey : key.usernameKey;
-  return sign(core.keyring, "tries", name);
+  return oldestSignature(core.keyring, "tries", name);
 }
 
 /**
@@ -89,10 +101,11 @@ function accountKey(core: Core, { user, identifier }: Subject): string {
 async function reserve(core: Core, tx: Tx, wanted: Wanted): Promise<Reserved> {
   const now = core.clock.now();
   const reserved: Array<Reserved[number]> = [];
-  for (const [name, whose] of Object.entries(wanted)) {
-    const limit = name as TryName;
+  const counted = Object.entries(wanted).flatMap(([name, whose]) =>
+    [whose].flat().map((one) => ({ limit: name as TryName, key: keyOf(name as TryName, one) })),
+  );
+  for (const { limit, key } of counted) {
     const quota = quotaOf(core.settings, limit);
-    const key = keyOf(limit, whose);
     const endsAt = await tx.tries.reserve(key, quota.most, now, new Date(now.getTime() + quota.window));
     if (!endsAt) {
       const over = (await tx.tries.byKey(key))?.endsAt ?? now;

@@ -1,17 +1,27 @@
 import type { Content } from "../store/contents.ts";
 import type { Migration } from "../store/dialects/dialect.ts";
-import type { Account, AuditEvent, Ban, Mail, Role, Session, SigningKey, Tombstone } from "../store/tables.ts";
+import type { Server } from "../store/servers.ts";
+import type { SessionState } from "../store/sessions.ts";
+import type { Account, AuditEvent, Ban, Mail, Role, Session, Tombstone } from "../store/tables.ts";
 import type { Explanation } from "./audit/explanation.ts";
 import { markText, type Verified } from "./audit/verification.ts";
+import type { Examined } from "./backups/examination.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Page } from "./cursors.ts";
 import type { Check } from "./health.ts";
 import type { Imported } from "./importing.ts";
 import { type countIssued, type Inspection, type Owned, sessionState, whyDead } from "./inspection.ts";
+import type { JobStatus } from "./jobs.ts";
 import type { Count } from "./limit-counts.ts";
 import type { Insight } from "./mail/mail-queue.ts";
 import { sqlName } from "./moving.ts";
 import { adminRole } from "./roles.ts";
+import type { Need, SecretState, Verified as VerifiedSecrets } from "./secrets/needs.ts";
+import type { Answered } from "./servers.ts";
+import type { ListedKey } from "./signing-keys/listing.ts";
+import type { previewRetirement } from "./signing-keys/retirement.ts";
+import type { Rotation } from "./signing-keys/rotation.ts";
+import type { Statistics } from "./statistics.ts";
 import type { BulkDisabled } from "./users/disabling.ts";
 
 /**
@@ -181,14 +191,67 @@ export const verifiedView = (verified: Verified) => ({
   findings: verified.findings,
 });
 
-export const signingKeyView = (key: SigningKey) => ({
+export const secretView = (secret: SecretState) => ({
+  version: secret.version,
+  state: secret.state,
+  accepted: secret.accepted,
+  added_at: time(secret.addedAt),
+  activated_at: time(secret.activatedAt),
+  retired_at: time(secret.retiredAt),
+  sealed: secret.sealed,
+  audit_heads: secret.auditHeads,
+  audit_events: secret.auditEvents,
+  sessions: secret.sessions,
+  refresh_families: secret.refreshFamilies,
+  last_session_ends_at: time(secret.lastSessionEnds),
+  servers: {
+    accepting: secret.servers.accepting.map(serverName),
+    refusing: secret.servers.refusing.map(serverName),
+  },
+});
+
+const serverName = ({ id, host }: Server): string => `${host}/${id}`;
+
+export const secretNeedView = ({ version, what, rows, until }: Need) => ({ version, what, rows, until: time(until) });
+
+export const verifiedSecretsView = ({ writing, examined, needs, droppable }: VerifiedSecrets) => ({
+  writing,
+  examined,
+  needs: needs.map(secretNeedView),
+  droppable,
+});
+
+/** `known_at` is from when on a key that is still to come may sign; `held_by_at_most` counts sessions. */
+export const signingKeyView = (key: ListedKey) => ({
   kid: key.kid,
   algorithm: key.algorithm,
   state: key.state,
   published_at: key.publishedAt.toISOString(),
+  known_at: time(key.knownAt),
   activated_at: time(key.activatedAt),
+  held_by_at_most: key.heldByAtMost,
   retires_at: time(key.retiresAt),
   retired_at: time(key.retiredAt),
+});
+
+export const rotationView = (rotation: Rotation) => ({
+  algorithm: rotation.algorithm,
+  activated: rotation.activated,
+  replaced: rotation.replaced,
+  rotated_at: rotation.rotatedAt.toISOString(),
+});
+
+export const retirementPreviewView = (preview: Awaited<ReturnType<typeof previewRetirement>>) => ({
+  retired: preview.retired,
+  activated: preview.activated,
+  held_by_at_most: preview.heldByAtMost,
+});
+
+/** How far a call to the servers came. */
+export const answeredView = ({ heard, silent, took }: Answered) => ({
+  servers_heard: heard.length,
+  servers_silent: silent.map(({ id, host }) => ({ id, host })),
+  waited_ms: took,
 });
 
 /** `due_at` is when it is tried next; of one that is over, when that was. */
@@ -217,15 +280,49 @@ export const inspectionView = (found: Inspection) => ({
   decoded: found.decoded,
 });
 
+/** The states of the sessions add up to those that are stored. */
+const talliedView = (sessions: Readonly<Record<SessionState, number>>) => ({
+  sessions_stored: Object.values(sessions).reduce((sum, one) => sum + one, 0),
+  sessions_alive: sessions.alive,
+  sessions_expired: sessions.expired,
+  sessions_revoked: sessions.revoked,
+  sessions_signed_out: sessions["signed out everywhere"],
+  sessions_of_disabled: sessions["user disabled"],
+});
+
 export const issuedView = (issued: Awaited<ReturnType<typeof countIssued>>) => ({
-  sessions_stored: issued.stored,
-  sessions_alive: issued.alive,
-  sessions_expired: issued.expired,
-  sessions_revoked: issued.revoked,
-  users_signed_in: issued.users,
+  ...talliedView(issued.sessions),
+  users_signed_in: issued.usersSignedIn,
   refresh_families: issued.refreshFamilies,
   signing_keys: issued.keys,
   database_bytes: issued.databaseSize,
+});
+
+/** `purgeable` is what a purge would remove now, by kind. */
+export const statisticsView = (found: Statistics) => ({
+  users: found.users.stored,
+  users_disabled: found.users.disabled,
+  users_deleted: found.users.deleted,
+  users_signed_in: found.users.signedIn,
+  ...talliedView(found.sessions),
+  sign_ins_of_last_day: found.signIns.succeeded,
+  failures_of_last_day: found.signIns.failed,
+  purgeable: Object.fromEntries(found.removable.map(({ kind, rows }) => [kind, rows])),
+  database_bytes: found.databaseBytes,
+  database_free_bytes: found.freeBytes,
+});
+
+/** `failed_at` only where it has not succeeded since. */
+export const jobView = ({ name, does, every, success, failure, dueAt }: JobStatus, now: Date) => ({
+  name,
+  does,
+  every_seconds: every / 1000,
+  last_success: success ? success.succeededAt.toISOString() : null,
+  did: success?.summary ?? null,
+  due_at: dueAt ? dueAt.toISOString() : null,
+  overdue: !dueAt || dueAt <= now,
+  failed_at: failure ? failure.failedAt.toISOString() : null,
+  problem: failure?.problem ?? null,
 });
 
 export const migrationView = (migration: Migration) => ({
@@ -237,6 +334,15 @@ export const migrationView = (migration: Migration) => ({
 export const contentsView = ({ table, ...held }: { table: Content; rows: number; checksum?: string }) => ({
   table: sqlName(table),
   ...held,
+});
+
+export const backupView = ({ manifest, tables }: Examined) => ({
+  made_at: manifest.made_at,
+  version: manifest.version,
+  database: manifest.database,
+  rows: tables.reduce((sum, { rows }) => sum + rows, 0),
+  tables: Object.fromEntries(tables.map(({ table, rows }) => [table, rows])),
+  secrets: manifest.secrets,
 });
 
 export const checkView = ({ name, ok, latency, age }: Check) => ({ name, ok, latency_ms: latency, age_ms: age });

@@ -13,6 +13,7 @@ import { newPasswordRoutes } from "./new-passwords.ts";
 import { pages } from "./pages.ts";
 import { roleRoutes } from "./roles.ts";
 import { sessionRoutes } from "./sessions.ts";
+import { shortcuts } from "./shortcuts.ts";
 import { userRoutes } from "./users.ts";
 import { wellKnownRoutes } from "./well-known.ts";
 
@@ -30,7 +31,7 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
       maxRequestBodySize: 16 * 1024 * 1024,
     },
   })
-    .use(edge(core))
+    .use(edge(core, shortcuts(core)))
     .use(strictBody(core.settings))
     .use(healthRoutes(about))
     .use(metricsRoutes(core))

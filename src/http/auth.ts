@@ -10,6 +10,7 @@ import { refresh } from "../core/refresh-tokens.ts";
 import { signOutEverywhere } from "../core/sessions.ts";
 import { register } from "../core/users/registration.ts";
 import { credentialsView } from "../core/views.ts";
+import { createBrake } from "./brake.ts";
 import { credentialCookies } from "./cookies.ts";
 import { identify, visitOf } from "./edge.ts";
 import { clientOf, cookiesAmong, guards, handlesOf, isRefused } from "./guards.ts";
@@ -23,6 +24,7 @@ type Settable = { headers: Record<string, unknown> };
 /** Signing up, in and out. */
 export const authRoutes = (core: Core) => {
   const cookies = credentialCookies(core.settings);
+  const braked = createBrake(core);
 
   /** The credentials the way they were asked for: in the body, or in cookies and then without a secret in the body. */
   const deliver = (
@@ -50,12 +52,8 @@ export const authRoutes = (core: Core) => {
       async ({ body, request, set }) => {
         const { email, password } = body;
         const profile = profileOf(body);
-        const made = await register(core, anonymous(clientOf(request)), {
-          ...namedMembers(body),
-          email,
-          password,
-          ...(profile && { profile }),
-        });
+        const wanted = { ...namedMembers(body), email, password, ...(profile && { profile }) };
+        const made = await braked(() => register(core, anonymous(clientOf(request)), wanted));
         set.status = 201;
         return answerUser(set, made);
       },
@@ -86,7 +84,7 @@ export const authRoutes = (core: Core) => {
         if (delivery === "cookie") await refuseForgery(core, request, []);
         const presented = presentedBy(request);
         const by = anonymous(clientOf(request));
-        const credentials = await login(core, by, { identifier, password, credential, presented });
+        const credentials = await braked(() => login(core, by, { identifier, password, credential, presented }));
         const device = rememberDevice(core, credentials.standing.user.id, presented.device);
         return deliver(request, set, credentials, delivery, device);
       },
@@ -106,12 +104,11 @@ export const authRoutes = (core: Core) => {
       "/login-form",
       async ({ body, request, set }) => {
         const by = anonymous(clientOf(request));
-        const credentials = await login(core, by, {
-          identifier: body.username,
-          password: body.password,
-          credential: "tokens",
-          presented: presentedBy(request),
-        });
+        const { username: identifier, password } = body;
+        const presented = presentedBy(request);
+        const credentials = await braked(() =>
+          login(core, by, { identifier, password, credential: "tokens", presented }),
+        );
         return deliver(request, set, credentials, "body");
       },
       {

@@ -14,14 +14,15 @@ export function readCookies<Name extends string>(
   header: string | null,
   names: readonly Name[],
 ): Readonly<Partial<Record<Name, string>>> {
+  const credentials: Partial<Record<Name, string>> = {};
+  if (header === null) return credentials;
   const found = new Map<Name, string | null>();
-  for (const pair of header?.split(";") ?? []) {
+  for (const pair of header.split(";")) {
     const at = pair.indexOf("=");
     const sent = pair.slice(0, Math.max(at, 0)).trim();
     const name = names.find((one) => one === sent);
     if (name !== undefined) found.set(name, found.has(name) ? null : pair.slice(at + 1).trim());
   }
-  const credentials: Partial<Record<Name, string>> = {};
   for (const [name, value] of found) if (value !== null && tokenText.test(value)) credentials[name] = value;
   return credentials;
 }

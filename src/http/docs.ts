@@ -4,6 +4,8 @@
  */
 import type { Elysia } from "elysia";
 import { version as pageVersion } from "swagger-ui-dist/package.json";
+import styleFile from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
+import scriptFile from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import type { Config } from "../config.ts";
 import { openApiDocument } from "./openapi.ts";
 
@@ -89,14 +91,12 @@ export function docs({ version, settings }: { readonly version: string; readonly
   };
 }
 
-const shipped = (name: string) => Bun.file(new URL(import.meta.resolve(`swagger-ui-dist/${name}`))).text();
-
 const assets = [
-  { name: "swagger-ui.css", type: "text/css; charset=utf-8", load: () => shipped("swagger-ui.css") },
+  { name: "swagger-ui.css", type: "text/css; charset=utf-8", load: () => Bun.file(styleFile).text() },
   {
     name: "swagger-ui-bundle.js",
     type: "text/javascript; charset=utf-8",
-    load: () => shipped("swagger-ui-bundle.js"),
+    load: () => Bun.file(scriptFile).text(),
   },
   { name: "init.js", type: "text/javascript; charset=utf-8", load: () => init },
 ];

@@ -4,7 +4,8 @@ import type { Clock } from "../core/core.ts";
 const quietFor = 500;
 const lookAgainAfter = 20;
 /** Who only asks how the server is would go on asking for ever. */
-const isProbe = /\/(readyz|health|livez)$/;
+const probes = ["/readyz", "/health", "/livez"];
+const isProbe = ({ url }: Request): boolean => probes.some((path) => url.endsWith(path));
 
 /** What Elysia calls around every request. */
 type Around = (next: (request: Request) => unknown, request: Request) => (request: Request) => unknown;
@@ -25,14 +26,14 @@ export function createDrain(clock: Clock): Drain {
   const now = (): number => clock.now().getTime();
   let draining = false;
   let lastRequestAt = 0;
-  const probes = { previousAt: 0, lastAt: 0, told: false };
+  const probed = { previousAt: 0, lastAt: 0, told: false };
 
   const noteProbe = (): void => {
-    Object.assign(probes, { previousAt: probes.lastAt, lastAt: now(), told: draining });
+    Object.assign(probed, { previousAt: probed.lastAt, lastAt: now(), told: draining });
   };
   /** Whoever asks at regular times is to hear of it before the door closes. */
   const probeIsDue = (): boolean =>
-    !probes.told && probes.previousAt > 0 && now() < probes.lastAt + 1.5 * (probes.lastAt - probes.previousAt);
+    !probed.told && probed.previousAt > 0 && now() < probed.lastAt + 1.5 * (probed.lastAt - probed.previousAt);
 
   const answered = async (answer: unknown): Promise<unknown> => {
     const given = await answer;
@@ -43,9 +44,12 @@ export function createDrain(clock: Clock): Drain {
 
   return {
     around: (next, request) => () => {
-      if (!isProbe.test(request.url)) lastRequestAt = now();
-      else noteProbe();
-      return answered(next(request));
+      // When the last one came matters only to who is about to go; and to look at the clock is not free.
+      if (isProbe(request)) noteProbe();
+      else if (draining) lastRequestAt = now();
+      const answer = next(request);
+      // One that is there already needs no promise, unless it has to say good-bye.
+      return answer instanceof Response && !draining ? answer : answered(answer);
     },
     isDraining: () => draining,
     begin: async (patience) => {

@@ -2,7 +2,6 @@
  * The OpenAPI document. `@elysiajs/swagger` lists the routes and their inputs; what they answer is written beside
  * each of them with `describe()`, and never checked at run time: a wrong answer would be a 422 to the client.
  */
-import { swagger } from "@elysiajs/swagger";
 import { type DocumentDecoration, Elysia, type TSchema } from "elysia";
 import type { Config } from "../config.ts";
 import { type Code, catalogue } from "../core/errors.ts";
@@ -84,6 +83,8 @@ type Subject = Pick<Config, "COOKIE_ACCESS_NAME" | "COOKIE_SESSION_NAME"> & { re
 
 /** The document of all routes that the app has by now. */
 export async function openApiDocument(app: Elysia, subject: Subject): Promise<OpenApiDocument> {
+  // Loaded where it is wanted: most servers are never asked for their document.
+  const { swagger } = await import("@elysiajs/swagger");
   // The plugin stays outside of the app, which so has none of its pages: they load scripts from other hosts.
   const specPath = "/listed";
   const lister = new Elysia().use(swagger({ specPath, excludeStaticFile: false, documentation: preamble(subject) }));

@@ -1,6 +1,6 @@
 /**
- * The pages that links in mails lead to, where the operator has none: VERIFY_EMAIL_PAGE and RESET_PASSWORD_PAGE. They
- * hold nothing of anybody, and whoever fetches one changes nothing: the token stands behind the `#`, where only the
+ * The pages that links in mails lead to, where the operator has none (VERIFY_EMAIL_PAGE and RESET_PASSWORD_PAGE), and
+ * the one that a link of `admin recover` leads to. They hold nothing of anybody, and whoever fetches one changes nothing: the token stands behind the `#`, where only the
  * page's own script sees it, and only a button sends it.
  */
 import { createHash } from "node:crypto";
@@ -71,16 +71,17 @@ export function languageOf(header: string): Language {
   return known.find((one) => one !== undefined) ?? "en";
 }
 
-const apis: Readonly<Record<PageName, { readonly use: string; readonly ask: string }>> = {
+const apis: Readonly<Record<PageName, { readonly use: string; readonly ask?: string }>> = {
   "verify-email": { use: "/api/v1/auth/verify-email", ask: "/api/v1/auth/verify-email/resend" },
   "reset-password": { use: "/api/v1/auth/reset-password", ask: "/api/v1/auth/forgot-password" },
+  recover: { use: "/api/v1/auth/recover" },
 };
 
 function page(name: PageName, language: Language, { APP_NAME, PASSWORD_MIN_LENGTH }: Settings): string {
   const { common, [name]: own } = words[language];
   const app = escapeHtml(APP_NAME);
   const failures = Object.entries(common.failures).map(([code, text]) => `data-${code}="${escapeHtml(text)}"`);
-  const fields = name === "reset-password" ? passwordFields(language, PASSWORD_MIN_LENGTH) : "";
+  const fields = name === "verify-email" ? "" : passwordFields(language, PASSWORD_MIN_LENGTH);
   return `<!doctype html>
 <html lang="${language}">
   <head>
@@ -102,18 +103,26 @@ function page(name: PageName, language: Language, { APP_NAME, PASSWORD_MIN_LENGT
         <p>${own.lead}</p>${fields}
         <button>${own.button}</button>
       </form>
-      <form id="ask" method="post" action="${apis[name].ask}" hidden>
-        <p>${own.ask}</p>
-        <label for="email">${common.email}</label>
-        <input id="email" name="email" type="email" autocomplete="email" maxlength="320" required>
-        <button>${common.askButton}</button>
-      </form>
+      ${askPart(name, language)}
       <p id="done" role="status" tabindex="-1" hidden>${own.done}</p>
-      <p id="asked" role="status" tabindex="-1" hidden>${own.asked}</p>
+      <p id="asked" role="status" tabindex="-1" hidden>${own.asked ?? ""}</p>
     </main>
   </body>
 </html>
 `;
+}
+
+/** What is shown where there is no token, or none that is good: a way to another one. */
+function askPart(name: PageName, language: Language): string {
+  const { common, [name]: own } = words[language];
+  const { ask } = apis[name];
+  if (ask === undefined) return `<p id="ask" hidden>${own.ask}</p>`;
+  return `<form id="ask" method="post" action="${ask}" hidden>
+        <p>${own.ask}</p>
+        <label for="email">${common.email}</label>
+        <input id="email" name="email" type="email" autocomplete="email" maxlength="320" required>
+        <button>${common.askButton}</button>
+      </form>`;
 }
 
 function passwordFields(language: Language, least: number): string {

@@ -1,4 +1,5 @@
-import { DomainError, type Kind } from "../core/errors.ts";
+import type { Kind } from "../core/errors/kinds.ts";
+import { DomainError } from "../core/errors.ts";
 
 /** The status of each kind of failure. Exhaustive: a new kind does not compile without a row. */
 export const statuses = {

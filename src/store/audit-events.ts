@@ -19,6 +19,7 @@ import {
 } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
 import { prepared } from "./dialects/prepared.ts";
+import { strides } from "./strides.ts";
 import type { AuditEvent, Tables } from "./tables.ts";
 
 export type NewAuditEvent = Tables["auditEvents"]["$inferInsert"];
@@ -156,18 +157,38 @@ export const auditEventReaders = (db: Db, { auditEvents }: Tables) => {
         .limit(1);
       return row && { seq: row.seq ?? 0, hash: row.hash ?? "" };
     },
+    /** How many entries bear a MAC of each server secret, by its version. */
+    countBySecret: async (): Promise<Array<{ version: string; rows: number }>> => {
+      const version = sql<string>`substr(${auditEvents.mac}, 1, 8)`;
+      return await db
+        .select({ version, rows: count() })
+        .from(auditEvents)
+        .where(isNotNull(auditEvents.mac))
+        .groupBy(version);
+    },
     count: async (): Promise<number> => await db.$count(auditEvents),
+    /** How often something was done since. */
+    countOf: async (action: string, since: Date): Promise<number> => {
+      let counted = 0;
+      for await (const some of strides(db, auditEvents, auditEvents.id, matching({ action, since }))) {
+        counted += await db.$count(auditEvents, some);
+      }
+      return counted;
+    },
     /** Sealed entries from before `before`, and the oldest of them. */
     before: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
       const old = and(isNotNull(auditEvents.seq), lt(auditEvents.id, idsSince(before)));
-      const [row] = await db.select({ number: count() }).from(auditEvents).where(old);
+      let counted = 0;
+      for await (const some of strides(db, auditEvents, auditEvents.id, old)) {
+        counted += await db.$count(auditEvents, some);
+      }
       const [oldest] = await db
         .select({ at: auditEvents.at })
         .from(auditEvents)
         .where(old)
         .orderBy(asc(auditEvents.id))
         .limit(1);
-      return { number: row?.number ?? 0, oldest: oldest?.at ?? null };
+      return { number: counted, oldest: oldest?.at ?? null };
     },
   };
 };

@@ -1,6 +1,9 @@
-import { and, asc, count, eq, gt, inArray, lte } from "drizzle-orm";
+import { and, eq, gt } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
+import { expiryReaders, expiryWriters } from "./expiry.ts";
 import type { Challenge, ChallengePurpose, Tables } from "./tables.ts";
+
+const expiring = (table: Tables["challenges"]) => ({ table, key: table.secretHash, end: table.expiresAt });
 
 export const challengeReaders = (db: Db, { challenges }: Tables) => ({
   /** One that can still be used. Does not use it. */
@@ -13,18 +16,7 @@ export const challengeReaders = (db: Db, { challenges }: Tables) => ({
       );
     return row;
   },
-  /** How many have expired before then, and when the oldest of them did. */
-  expired: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
-    const ended = lte(challenges.expiresAt, before);
-    const [row] = await db.select({ number: count() }).from(challenges).where(ended);
-    const [oldest] = await db
-      .select({ at: challenges.expiresAt })
-      .from(challenges)
-      .where(ended)
-      .orderBy(asc(challenges.expiresAt))
-      .limit(1);
-    return { number: row?.number ?? 0, oldest: oldest?.at ?? null };
-  },
+  ...expiryReaders(db, expiring(challenges)),
 });
 
 export const challengeWriters = (db: Db, { challenges }: Tables) => ({
@@ -47,19 +39,5 @@ export const challengeWriters = (db: Db, { challenges }: Tables) => ({
   spendAll: async (userId: string): Promise<void> => {
     await db.delete(challenges).where(eq(challenges.userId, userId));
   },
-  /** Answers how many rows went. */
-  purge: async (before: Date, limit: number): Promise<number> => {
-    const expired = db
-      .select({ secretHash: challenges.secretHash })
-      .from(challenges)
-      .where(lte(challenges.expiresAt, before))
-      .orderBy(asc(challenges.expiresAt))
-      .limit(limit);
-    return (
-      await db
-        .delete(challenges)
-        .where(inArray(challenges.secretHash, expired))
-        .returning({ userId: challenges.userId })
-    ).length;
-  },
+  ...expiryWriters(db, expiring(challenges)),
 });

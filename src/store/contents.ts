@@ -16,6 +16,7 @@ export type Row = Readonly<Record<string, unknown>>;
  */
 const primaryKeys: { readonly [N in Content]: ReadonlyArray<keyof Tables[N]["$inferSelect"]> } = {
   signingKeys: ["kid"],
+  serverSecrets: ["version"],
   roles: ["name"],
   users: ["id"],
   tombstones: ["id"],
@@ -27,6 +28,7 @@ const primaryKeys: { readonly [N in Content]: ReadonlyArray<keyof Tables[N]["$in
   auditEvents: ["id"],
   auditHeads: ["name"],
   jobs: ["name"],
+  jobFailures: ["name"],
   tries: ["key"],
   bans: ["network"],
 };
@@ -63,6 +65,22 @@ export const contentWriters = (db: Db, tables: Tables) => ({
   insert: async (name: Content, rows: readonly Row[]): Promise<void> => {
     const table: SQLiteTable = tables[name];
     await db.insert(table).values([...rows]);
+  },
+  /** Rows as JSON has them, where a time is a text. Fails where one has not exactly the columns of the table. */
+  insertJson: async (name: Content, records: readonly Row[]): Promise<void> => {
+    const columns = Object.entries(getTableColumns(tables[name]));
+    const rows = records.map((record) => {
+      const isWhole = columns.every(([key]) => key in record) && Object.keys(record).length === columns.length;
+      if (!isWhole) throw new Error(`a row of ${name} has other columns than its table`);
+      return Object.fromEntries(
+        columns.map(([key, { dataType }]) => {
+          const value = record[key];
+          return [key, dataType === "date" && typeof value === "string" ? new Date(value) : value];
+        }),
+      );
+    });
+    const table: SQLiteTable = tables[name];
+    await db.insert(table).values(rows);
   },
   clear: async (name: Content): Promise<void> => {
     await db.delete(tables[name]);

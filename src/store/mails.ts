@@ -1,6 +1,7 @@
 import { and, asc, count, eq, gt, inArray, isNotNull, lte, type SQL, sql } from "drizzle-orm";
 import type { SQLiteUpdateSetSource } from "drizzle-orm/sqlite-core";
 import type { Db } from "./dialects/dialect.ts";
+import { type Expiring, expiryReaders, expiryWriters } from "./expiry.ts";
 import type { Mail, MailState, Tables } from "./tables.ts";
 
 export type NewMail = Tables["mails"]["$inferInsert"];
@@ -11,6 +12,14 @@ export type Leased = Pick<Mail, "id" | "dueAt">;
 /** Spelled out, so that the two indexes are used, which hold these states alone. */
 const isWaiting = ({ mails }: Tables): SQL => sql`${mails.state} in ('asked', 'queued')`;
 const isOver = ({ mails }: Tables): SQL => sql`${mails.state} in ('sent', 'dead')`;
+
+/** What was sent or given up; the others have no end. */
+const expiring = (tables: Tables): Expiring => ({
+  table: tables.mails,
+  key: tables.mails.id,
+  end: tables.mails.dueAt,
+  among: isOver(tables),
+});
 
 export const mailReaders = (db: Db, tables: Tables) => {
   const { mails } = tables;
@@ -36,13 +45,7 @@ export const mailReaders = (db: Db, tables: Tables) => {
         .limit(limit),
     countByState: async (): Promise<Array<{ state: MailState; number: number }>> =>
       await db.select({ state: mails.state, number: count() }).from(mails).groupBy(mails.state),
-    /** Mails that were sent or given up before `before`, and the oldest of those ends. */
-    expired: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
-      const ended = and(isOver(tables), lte(mails.dueAt, before));
-      const [row] = await db.select({ number: count() }).from(mails).where(ended);
-      const [oldest] = await db.select({ at: mails.dueAt }).from(mails).where(ended).orderBy(asc(mails.dueAt)).limit(1);
-      return { number: row?.number ?? 0, oldest: oldest?.at ?? null };
-    },
+    ...expiryReaders(db, expiring(tables)),
   };
 };
 
@@ -116,16 +119,9 @@ export const mailWriters = (db: Db, tables: Tables) => {
         .delete(mails)
         .where(inArray(mails.id, [...ids]))
         .returning({ id: mails.id, kind: mails.kind, userId: mails.userId }),
-    /** Deletes at most `limit` mails that were sent or given up before `before`. Answers how many. */
-    purge: async (before: Date, limit: number): Promise<number> => {
-      const ended = and(isOver(tables), lte(mails.dueAt, before));
-      const doomed = db.select({ id: mails.id }).from(mails).where(ended).orderBy(asc(mails.dueAt)).limit(limit);
-      // Said again outside: on Postgres one that an operator has just had retried is looked at anew by this alone.
-      const gone = await db
-        .delete(mails)
-        .where(and(inArray(mails.id, doomed), ended))
-        .returning({ id: mails.id });
-      return gone.length;
-    },
+    /** Deletes all that are not sent yet. Answers how many. */
+    dropWaiting: async (): Promise<number> =>
+      (await db.delete(mails).where(isWaiting(tables)).returning({ id: mails.id })).length,
+    ...expiryWriters(db, expiring(tables)),
   };
 };

@@ -1,6 +1,6 @@
 import { asc, eq, inArray, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
-import { prepared } from "./dialects/prepared.ts";
+import { givenText, prepared } from "./dialects/prepared.ts";
 import type { Role, Tables } from "./tables.ts";
 
 export const roleReaders = (db: Db, { roles, userRoles }: Tables) => {
@@ -10,7 +10,7 @@ export const roleReaders = (db: Db, { roles, userRoles }: Tables) => {
       .select({ name: roles.name, permissions: roles.permissions })
       .from(userRoles)
       .innerJoin(roles, eq(roles.name, userRoles.role))
-      .where(eq(userRoles.userId, sql.placeholder("userId")))
+      .where(eq(userRoles.userId, givenText("userId")))
       .orderBy(asc(roles.name)),
   );
 

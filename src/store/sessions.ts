@@ -1,22 +1,64 @@
-import { and, asc, count, desc, eq, getTableColumns, gt, inArray, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  exists,
+  getTableColumns,
+  gt,
+  gte,
+  inArray,
+  isNotNull,
+  isNull,
+  lt,
+  lte,
+  max,
+  or,
+  type SQL,
+  sql,
+} from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import type { Db } from "./dialects/dialect.ts";
-import { prepared } from "./dialects/prepared.ts";
+import { givenRow, givenText, prepared } from "./dialects/prepared.ts";
+import { expiryReaders, expiryWriters } from "./expiry.ts";
+import { strides } from "./strides.ts";
 import type { Account, Session, Tables, User } from "./tables.ts";
-
-export type NewSession = Tables["sessions"]["$inferInsert"];
 
 /** A session with whom it belongs to: one look-up, for every request. */
 export type Standing = { readonly session: Session; readonly user: Account; readonly roles: readonly string[] };
 
+/** Whether a session counts, and in two words why not. */
+export const sessionStates = ["alive", "revoked", "user disabled", "signed out everywhere", "expired"] as const;
+export type SessionState = (typeof sessionStates)[number];
+
 export type SessionFilter = {
   readonly userId?: string;
-  readonly ip?: string;
+  /** Last used from one of these. */
+  readonly ips?: readonly string[];
   readonly createdBefore?: Date;
   /** Only sessions that are alive at this time. */
   readonly aliveAt?: Date;
 };
 
-export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) => {
+const expiring = (table: Tables["sessions"]) => ({ table, key: table.id, end: table.idleExpiresAt });
+
+/** Sessions that count at this time, of users that are joined with them. */
+export const aliveAt = (at: Date, { sessions, users }: Pick<Tables, "sessions" | "users">): SQL =>
+  sql`${and(
+    isNull(sessions.revokedAt),
+    gt(sessions.idleExpiresAt, at),
+    eq(sessions.epoch, users.epoch),
+    isNull(users.disabledAt),
+  )}`;
+
+/** A server secret; `unmarked` where it may also have signed what bears no version, because that was not noted then. */
+export type SignedBy = { readonly version: string; readonly unmarked: boolean };
+
+export const isSignedBy = (column: SQLiteColumn, { version, unmarked }: SignedBy): SQL | undefined =>
+  or(unmarked ? isNull(column) : undefined, eq(column, version));
+
+export const sessionReaders = (db: Db, { sessions, users, userRoles, refreshFamilies }: Tables) => {
   const { passwordHash: _, ...account } = getTableColumns(users);
   const standingQuery = prepared(
     "sessions.standing",
@@ -25,22 +67,24 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
       .from(sessions)
       .innerJoin(users, eq(users.id, sessions.userId))
       .leftJoin(userRoles, eq(userRoles.userId, users.id))
-      .where(eq(sessions.id, sql.placeholder("id")))
+      .where(eq(sessions.id, givenText("id")))
       .orderBy(asc(userRoles.role)),
   );
 
-  const alive = (at: Date): SQL =>
-    sql`${and(
-      isNull(sessions.revokedAt),
-      gt(sessions.idleExpiresAt, at),
-      eq(sessions.epoch, users.epoch),
-      isNull(users.disabledAt),
-    )}`;
+  const byIdQuery = prepared(
+    "sessions.byId",
+    db
+      .select()
+      .from(sessions)
+      .where(eq(sessions.id, sql.placeholder("id"))),
+  );
+
+  const alive = (at: Date): SQL => aliveAt(at, { sessions, users });
 
   const matching = (filter: SessionFilter) =>
     and(
       filter.userId === undefined ? undefined : eq(sessions.userId, filter.userId),
-      filter.ip === undefined ? undefined : eq(sessions.ip, filter.ip),
+      filter.ips === undefined ? undefined : inArray(sessions.ip, [...filter.ips]),
       filter.createdBefore === undefined ? undefined : lt(sessions.createdAt, filter.createdBefore),
       filter.aliveAt === undefined ? undefined : alive(filter.aliveAt),
     );
@@ -53,7 +97,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
       .innerJoin(users, eq(users.id, sessions.userId))
       .where(
         and(
-          eq(sessions.userId, sql.placeholder("userId")),
+          eq(sessions.userId, givenText("userId")),
           isNull(sessions.revokedAt),
           gt(sessions.idleExpiresAt, sql.param(sql.placeholder("at"), sessions.idleExpiresAt)),
           eq(sessions.epoch, users.epoch),
@@ -73,8 +117,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
         roles: rows.flatMap((row) => (row.role === null ? [] : [row.role])),
       };
     },
-    byId: async (id: string): Promise<Session | undefined> =>
-      (await db.select().from(sessions).where(eq(sessions.id, id)))[0],
+    byId: async (id: string): Promise<Session | undefined> => (await byIdQuery.execute({ id }))[0],
     /** The sessions of a user that are alive, newest first. */
     ofUser: async (userId: string, at: Date): Promise<Session[]> =>
       (await livesOfUserQuery.execute({ userId, at })).map((row) => row.session),
@@ -141,22 +184,74 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
         .where(alive(at));
       return row?.alive ?? 0;
     },
-    /** What has become of all sessions that are stored, and how many users have one that is alive. */
-    tally: async (at: Date) => {
+    /** Sessions with access tokens that are alive, were there before `until`, and have been used since `since`. */
+    countTokenHolders: async (at: Date, since: Date, until: Date): Promise<number> => {
       const [row] = await db
-        .select({
-          stored: count(),
-          alive: sql<number>`count(case when ${alive(at)} then 1 end)`.mapWith(Number),
-          users: sql<number>`count(distinct case when ${alive(at)} then ${sessions.userId} end)`.mapWith(Number),
-          revoked: count(sessions.revokedAt),
-          expired:
-            sql<number>`count(case when ${and(isNull(sessions.revokedAt), lte(sessions.idleExpiresAt, at))} then 1 end)`.mapWith(
-              Number,
-            ),
-        })
+        .select({ holders: count() })
         .from(sessions)
-        .innerJoin(users, eq(users.id, sessions.userId));
-      return row ?? { stored: 0, alive: 0, users: 0, revoked: 0, expired: 0 };
+        .innerJoin(users, eq(users.id, sessions.userId))
+        .where(
+          and(
+            alive(at),
+            eq(sessions.credential, "tokens"),
+            gte(sessions.lastSeenAt, since),
+            lte(sessions.createdAt, until),
+          ),
+        );
+      return row?.holders ?? 0;
+    },
+    /** Sessions that are alive and whose token this secret signed, or may have signed, and when the last of them ends. */
+    needing: async (secret: SignedBy, at: Date): Promise<{ number: number; last: Date | null }> => {
+      const [row] = await db
+        .select({ number: count(), last: max(sessions.expiresAt) })
+        .from(sessions)
+        .innerJoin(users, eq(users.id, sessions.userId))
+        .where(and(isNotNull(sessions.secretHash), isSignedBy(sessions.secretVersion, secret), alive(at)));
+      return row ?? { number: 0, last: null };
+    },
+    /** At most `limit` of those, and of those that may come back with a refresh token that this secret made. */
+    pageNeeding: async (secret: SignedBy, at: Date, limit: number): Promise<Pick<Session, "id" | "userId">[]> =>
+      await db
+        .selectDistinct({ id: sessions.id, userId: sessions.userId })
+        .from(sessions)
+        .innerJoin(users, eq(users.id, sessions.userId))
+        .leftJoin(refreshFamilies, eq(refreshFamilies.sessionId, sessions.id))
+        .where(
+          and(
+            or(
+              and(isNotNull(sessions.secretHash), isSignedBy(sessions.secretVersion, secret)),
+              and(isNotNull(refreshFamilies.id), isSignedBy(refreshFamilies.secretVersion, secret)),
+            ),
+            alive(at),
+          ),
+        )
+        .limit(limit),
+    /** How many sessions there are of each state. Walks along all of them. */
+    tally: async (at: Date): Promise<Record<SessionState, number>> => {
+      const state = sql<SessionState>`case when ${alive(at)} then 'alive' when ${sessions.revokedAt} is not null then 'revoked'
+        when ${users.disabledAt} is not null then 'user disabled' when ${sessions.epoch} <> ${users.epoch} then 'signed out everywhere'
+        else 'expired' end`;
+      const tally = { alive: 0, revoked: 0, "user disabled": 0, "signed out everywhere": 0, expired: 0 };
+      for await (const some of strides(db, sessions, sessions.id)) {
+        const rows = await db
+          .select({ state: sql<SessionState>`${state}`.as("state"), number: count() })
+          .from(sessions)
+          .innerJoin(users, eq(users.id, sessions.userId))
+          .where(some)
+          .groupBy(sql`1`);
+        for (const row of rows) tally[row.state] += row.number;
+      }
+      return tally;
+    },
+    /** How many users have a session that is alive. Walks along all users. */
+    countSignedIn: async (at: Date): Promise<number> => {
+      let counted = 0;
+      const one = db
+        .select({ id: sessions.id })
+        .from(sessions)
+        .where(and(eq(sessions.userId, users.id), alive(at)));
+      for await (const some of strides(db, users, users.id)) counted += await db.$count(users, and(some, exists(one)));
+      return counted;
     },
     /** In the order of their making, from after `after`, each with the address of its user. */
     page: async (filter: SessionFilter, limit: number, after?: string): Promise<{ session: Session; user: User }[]> =>
@@ -167,23 +262,12 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles }: Tables) =
         .where(and(matching(filter), after === undefined ? undefined : gt(sessions.id, after)))
         .orderBy(asc(sessions.id))
         .limit(limit),
-    /** Sessions that ended before `before`, and the oldest of those ends. */
-    expired: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
-      const ended = lte(sessions.idleExpiresAt, before);
-      const [row] = await db.select({ number: count() }).from(sessions).where(ended);
-      const [oldest] = await db
-        .select({ at: sessions.idleExpiresAt })
-        .from(sessions)
-        .where(ended)
-        .orderBy(asc(sessions.idleExpiresAt))
-        .limit(1);
-      return { number: row?.number ?? 0, oldest: oldest?.at ?? null };
-    },
+    ...expiryReaders(db, expiring(sessions)),
   };
 };
 
 export const sessionWriters = (db: Db, { sessions }: Tables) => {
-  const insertQuery = (session: NewSession) => db.insert(sessions).values(session);
+  const insertQuery = prepared("sessions.insert", db.insert(sessions).values(givenRow(sessions)));
 
   const touchQuery = prepared(
     "sessions.touch",
@@ -197,23 +281,49 @@ export const sessionWriters = (db: Db, { sessions }: Tables) => {
       .where(and(eq(sessions.id, sql.placeholder("id")), isNull(sessions.revokedAt))),
   );
 
+  /** By far the most are ended one at a time. */
+  const revokeQuery = prepared(
+    "sessions.revoke",
+    db
+      .update(sessions)
+      .set({
+        revokedAt: sql`${sql.param(sql.placeholder("revokedAt"), sessions.revokedAt)}`,
+        revokeReason: sql`${sql.placeholder("revokeReason")}`,
+      })
+      .where(and(eq(sessions.id, sql.placeholder("id")), isNull(sessions.revokedAt)))
+      .returning({ id: sessions.id }),
+  );
+
   return {
-    insert: async (session: NewSession): Promise<void> => {
-      await insertQuery(session);
+    insert: async (session: Session): Promise<void> => {
+      await insertQuery.execute(session);
     },
     /** Moves the idle limit on. A session that was revoked meanwhile stays as it is. */
     touch: async (id: string, seenAt: Date, idleExpiresAt: Date, ip: string | null): Promise<void> => {
       await touchQuery.execute({ id, seenAt, idleExpiresAt, ip });
     },
-    /** The ids of those that were alive until now. */
-    revoke: async (ids: readonly string[], revokedAt: Date, revokeReason: string): Promise<string[]> =>
+    /** Notes that a session is used from another address, once for all who come from there at the same time. */
+    move: async (id: string, from: string, to: string): Promise<boolean> =>
       (
         await db
           .update(sessions)
-          .set({ revokedAt, revokeReason })
-          .where(and(inArray(sessions.id, [...ids]), isNull(sessions.revokedAt)))
+          .set({ ip: to })
+          .where(and(eq(sessions.id, id), eq(sessions.ip, from), isNull(sessions.revokedAt)))
           .returning({ id: sessions.id })
-      ).map((row) => row.id),
+      ).length > 0,
+    /** The ids of those that were alive until now. */
+    revoke: async (ids: readonly string[], revokedAt: Date, revokeReason: string): Promise<string[]> => {
+      const [id] = ids;
+      const revoked =
+        ids.length === 1
+          ? await revokeQuery.execute({ id, revokedAt, revokeReason })
+          : await db
+              .update(sessions)
+              .set({ revokedAt, revokeReason })
+              .where(and(inArray(sessions.id, [...ids]), isNull(sessions.revokedAt)))
+              .returning({ id: sessions.id });
+      return revoked.map((row) => row.id);
+    },
     /** Moves the time of the last proof of the password on, where the session is of this epoch and was not revoked. */
     prove: async (id: string, epoch: number, at: Date): Promise<boolean> =>
       (
@@ -227,17 +337,7 @@ export const sessionWriters = (db: Db, { sessions }: Tables) => {
     adoptEpoch: async (id: string, epoch: number): Promise<void> => {
       await db.update(sessions).set({ epoch }).where(eq(sessions.id, id));
     },
-    /** Deletes at most `limit` sessions that ended before `before`, with their refresh families. Answers how many. */
-    purge: async (before: Date, limit: number): Promise<number> => {
-      const doomed = db
-        .select({ id: sessions.id })
-        .from(sessions)
-        .where(lte(sessions.idleExpiresAt, before))
-        .orderBy(asc(sessions.idleExpiresAt))
-        .limit(limit);
-      // Said again outside: on Postgres one that was used a moment ago is looked at anew by this condition alone.
-      const ended = and(inArray(sessions.id, doomed), lte(sessions.idleExpiresAt, before));
-      return (await db.delete(sessions).where(ended).returning({ id: sessions.id })).length;
-    },
+    /** Their refresh families go with them. */
+    ...expiryWriters(db, expiring(sessions)),
   };
 };

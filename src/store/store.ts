@@ -3,11 +3,13 @@ import { auditHeadReaders, auditHeadWriters } from "./audit-heads.ts";
 import { banReaders, banWriters } from "./bans.ts";
 import { challengeReaders, challengeWriters } from "./challenges.ts";
 import { contentReaders, contentWriters } from "./contents.ts";
-import type { Connections, Db, Dialect, Migrations, Release } from "./dialects/dialect.ts";
+import type { Connections, Db, Dialect, Migrations, Release, Slack } from "./dialects/dialect.ts";
 import { jobReaders, jobWriters } from "./jobs.ts";
 import { mailReaders, mailWriters } from "./mails.ts";
 import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
 import { roleReaders, roleWriters } from "./roles.ts";
+import { sealedTextReaders, sealedTextWriters } from "./sealed-texts.ts";
+import { serverSecretReaders, serverSecretWriters } from "./server-secrets.ts";
 import { serverReaders, serverWriters } from "./servers.ts";
 import { sessionReaders, sessionWriters } from "./sessions.ts";
 import { signingKeyReaders, signingKeyWriters } from "./signing-keys.ts";
@@ -18,7 +20,8 @@ import { userBatchReaders, userBatchWriters } from "./user-batches.ts";
 import { userListReaders } from "./user-lists.ts";
 import { userReaders, userWriters } from "./users.ts";
 
-const readersOf = (db: Db, tables: Tables) => ({
+/** Whatever can be read of a database. */
+export const readersOf = (db: Db, tables: Tables) => ({
   users: { ...userReaders(db, tables), ...userListReaders(db, tables) },
   userBatches: userBatchReaders(db, tables),
   tombstones: tombstoneReaders(db, tables),
@@ -34,6 +37,8 @@ const readersOf = (db: Db, tables: Tables) => ({
   bans: banReaders(db, tables),
   jobs: jobReaders(db, tables),
   servers: serverReaders(db, tables),
+  serverSecrets: serverSecretReaders(db, tables),
+  sealedTexts: sealedTextReaders(db, tables),
   contents: contentReaders(db, tables),
 });
 
@@ -55,6 +60,8 @@ const writersOf = (db: Db, tables: Tables) => {
     bans: { ...readers.bans, ...banWriters(db, tables) },
     jobs: { ...readers.jobs, ...jobWriters(db, tables) },
     servers: { ...readers.servers, ...serverWriters(db, tables) },
+    serverSecrets: { ...readers.serverSecrets, ...serverSecretWriters(db, tables) },
+    sealedTexts: { ...readers.sealedTexts, ...sealedTextWriters(db, tables) },
     contents: { ...readers.contents, ...contentWriters(db, tables) },
   };
 };
@@ -76,8 +83,19 @@ export type Store = Readers & {
   snapshot<T>(work: (readers: Readers) => Promise<T>): Promise<T>;
   /** A lock of one job over all processes; `undefined` where another one holds it. */
   lock(name: string): Promise<Release | undefined>;
+  /**
+   * Another number as soon as anybody has committed anything; what was read while it was the same is still so.
+   * `undefined` where that cannot be known more cheaply than by reading.
+   */
+  version(): number | undefined;
   /** In bytes. */
   size(): Promise<number>;
+  /** What of the file holds nothing any more; `undefined` where the database sees to that by itself. */
+  slack(): Promise<Slack | undefined>;
+  /** Gives at most so many free pages back to the file system, in one short transaction. */
+  giveBack(pages: number): Promise<void>;
+  /** Empties the log beside the file, unless somebody is reading there. */
+  flatten(): Promise<void>;
   /** What this process has of its pool; `undefined` where there is none. */
   connections(): Connections | undefined;
   readonly migrations: Migrations;
@@ -115,7 +133,11 @@ export function createStore(dialect: Dialect, watch = unwatched): Store {
     },
     snapshot: (work) => dialect.snapshot((db) => work(readersOf(db, tables))),
     lock: (name) => dialect.lock(name),
+    version: () => dialect.version?.(),
     size: () => dialect.size(),
+    slack: () => dialect.slack(),
+    giveBack: (pages) => dialect.giveBack(pages),
+    flatten: () => dialect.flatten(),
     connections: () => dialect.connections?.(),
     migrations: dialect.migrations,
     close: () => dialect.close(),

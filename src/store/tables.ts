@@ -5,7 +5,8 @@ export const clientKinds = ["desktop", "mobile", "tablet", "tv", "bot", "program
 export const credentialKinds = ["tokens", "session"] as const;
 export const signingAlgorithms = ["ES256", "EdDSA", "RS256"] as const;
 export const keyStates = ["next", "active", "retiring", "retired"] as const;
-export const challengePurposes = ["verify-email", "change-email", "reset-password"] as const;
+export const secretStates = ["next", "active", "retiring", "retired"] as const;
+export const challengePurposes = ["verify-email", "change-email", "reset-password", "recover"] as const;
 export const mailStates = ["asked", "queued", "sent", "dead"] as const;
 export const auditHeadNames = ["head", "anchor"] as const;
 export const actorKinds = ["anonymous", "user", "operator", "job"] as const;
@@ -110,6 +111,8 @@ export function defineTables(k: Kit) {
       credential: k.word("credential", credentialKinds).notNull(),
       /** SHA-256 of the session token's secret; sessions with refresh tokens have none. */
       secretHash: k.text("secret_hash"),
+      /** The version of the server secret that signed the session token. None where there is no token, or from before. */
+      secretVersion: k.text("secret_version"),
       epoch: k.count("epoch").notNull(),
       createdAt: k.instant("created_at").notNull(),
       authenticatedAt: k.instant("authenticated_at").notNull(),
@@ -145,6 +148,8 @@ export function defineTables(k: Kit) {
       rotatedAt: k.instant("rotated_at"),
       retries: k.count("retries").notNull().default(0),
       lateRetriedAt: k.instant("late_retried_at"),
+      /** The version of the oldest server secret that made a token which may still be taken. None from before. */
+      secretVersion: k.text("secret_version"),
       createdAt: k.instant("created_at").notNull(),
     },
     (t) => [k.index("refresh_families_session").on(t.sessionId)],
@@ -161,6 +166,8 @@ export function defineTables(k: Kit) {
       privateJwk: k.text("private_jwk"),
       publishedAt: k.instant("published_at").notNull(),
       activatedAt: k.instant("activated_at"),
+      /** The longest life of a token that it signs, in milliseconds: ACCESS_TOKEN_TTL of whichever server has most. */
+      longestLife: k.count("longest_life").notNull().default(0),
       /** When the last token that it signed has expired; known once it signs no more. */
       retiresAt: k.instant("retires_at"),
       retiredAt: k.instant("retired_at"),
@@ -169,6 +176,25 @@ export function defineTables(k: Kit) {
       // Two processes that rotate at once cannot end with two keys of one role (rule TK-6).
       k.uniqueIndex("signing_keys_one_active").on(t.algorithm).where(sql`state = 'active'`),
       k.uniqueIndex("signing_keys_one_next").on(t.algorithm).where(sql`state = 'next'`),
+    ],
+  );
+
+  /** The server secrets, by version: which of them writes. The secrets themselves are never in the database. */
+  const serverSecrets = k.table(
+    "server_secrets",
+    {
+      version: k.text("version").primaryKey(),
+      state: k.word("state", secretStates).notNull(),
+      addedAt: k.instant("added_at").notNull(),
+      activatedAt: k.instant("activated_at"),
+      retiredAt: k.instant("retired_at"),
+      /** Of one that is retired: the key that checks the audit trail's MACs and nothing else, sealed under another one. */
+      auditKey: k.text("audit_key"),
+    },
+    (t) => [
+      // Two operators who rotate at once cannot end with two secrets of one role (rule TK-7).
+      k.uniqueIndex("server_secrets_one_active").on(t.state).where(sql`state = 'active'`),
+      k.uniqueIndex("server_secrets_one_next").on(t.state).where(sql`state = 'next'`),
     ],
   );
 
@@ -223,7 +249,7 @@ export function defineTables(k: Kit) {
     mac: k.text("mac"),
   });
 
-  /** One-time proofs that are sent by mail. One of each purpose for each user: a newer one takes the place of the older. */
+  /** One-time proofs that are sent by mail, or handed over by an operator. One of each purpose for each user: a newer one takes the place of the older. */
   const challenges = k.table(
     "challenges",
     {
@@ -304,6 +330,14 @@ export function defineTables(k: Kit) {
     summary: k.json<Readonly<Record<string, number>>>("summary").notNull(),
   });
 
+  /** When each job last failed. */
+  const jobFailures = k.table("job_failures", {
+    name: k.text("name").primaryKey(),
+    failedAt: k.instant("failed_at").notNull(),
+    /** As a code: never what a database or a mail server said. */
+    problem: k.text("problem").notNull(),
+  });
+
   /** One row for each running server: proves that writing works, and who is there. */
   const servers = k.table("servers", {
     id: k.text("id").primaryKey(),
@@ -330,11 +364,13 @@ export function defineTables(k: Kit) {
     challenges,
     mails,
     signingKeys,
+    serverSecrets,
     auditEvents,
     auditHeads,
     tries,
     bans,
     jobs,
+    jobFailures,
     servers,
   };
 }
@@ -348,6 +384,7 @@ export type Role = Tables["roles"]["$inferSelect"];
 export type Session = Tables["sessions"]["$inferSelect"];
 export type RefreshFamily = Tables["refreshFamilies"]["$inferSelect"];
 export type SigningKey = Tables["signingKeys"]["$inferSelect"];
+export type ServerSecret = Tables["serverSecrets"]["$inferSelect"];
 export type Tombstone = Tables["tombstones"]["$inferSelect"];
 export type Challenge = Tables["challenges"]["$inferSelect"];
 export type Mail = Tables["mails"]["$inferSelect"];

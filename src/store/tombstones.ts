@@ -1,5 +1,6 @@
-import { and, asc, count, desc, eq, gt, lte, type SQL, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, lte, type SQL, sql } from "drizzle-orm";
 import type { Db } from "./dialects/dialect.ts";
+import { expiryReaders } from "./expiry.ts";
 import type { Tables, Tombstone } from "./tables.ts";
 
 export const tombstoneReaders = (db: Db, { tombstones }: Tables) => {
@@ -29,6 +30,8 @@ export const tombstoneReaders = (db: Db, { tombstones }: Tables) => {
         .orderBy(asc(tombstones.deletedAt), asc(tombstones.id))
         .limit(limit);
     },
+    /** How many were deleted after `since`. */
+    countSince: async (since: Date): Promise<number> => await db.$count(tombstones, gt(tombstones.deletedAt, since)),
     /** Who was deleted before then, the longest ago first. */
     oldest: async (before: Date): Promise<Tombstone | undefined> => {
       const [tombstone] = await db
@@ -39,18 +42,7 @@ export const tombstoneReaders = (db: Db, { tombstones }: Tables) => {
         .limit(1);
       return tombstone;
     },
-    /** How many were deleted before then, and when the first of them was. */
-    expired: async (before: Date): Promise<{ number: number; oldest: Date | null }> => {
-      const ended = lte(tombstones.deletedAt, before);
-      const [row] = await db.select({ number: count() }).from(tombstones).where(ended);
-      const [oldest] = await db
-        .select({ at: tombstones.deletedAt })
-        .from(tombstones)
-        .where(ended)
-        .orderBy(asc(tombstones.deletedAt))
-        .limit(1);
-      return { number: row?.number ?? 0, oldest: oldest?.at ?? null };
-    },
+    ...expiryReaders(db, { table: tombstones, key: tombstones.id, end: tombstones.deletedAt }),
   };
 };
 

@@ -42,6 +42,14 @@ export const userBatchReaders = (db: Db, { users, userRoles, tombstones }: Table
       };
     },
     count: async (filter: BatchFilter): Promise<number> => await db.$count(users, matching(filter)),
+    /** The sealed hashes alone, in the order of the ids of their owners. */
+    hashes: async (limit: number, after?: string): Promise<Array<Pick<User, "id" | "passwordHash">>> =>
+      await db
+        .select({ id: users.id, passwordHash: users.passwordHash })
+        .from(users)
+        .where(after === undefined ? undefined : gt(users.id, after))
+        .orderBy(asc(users.id))
+        .limit(limit),
     /** In the order of their ids, from after `after`. */
     page: async (filter: BatchFilter, limit: number, after?: string): Promise<StoredMember[]> => {
       const found = await db

@@ -59,6 +59,8 @@ export const userReaders = (db: Db, { users, userRoles }: Tables) => {
     byEmailKey: async (key: string): Promise<User | undefined> => (await byEmailKeyQuery.execute({ key }))[0],
     byUsernameKey: async (key: string): Promise<User | undefined> => (await byUsernameKeyQuery.execute({ key }))[0],
     rolesOf: async (id: string): Promise<string[]> => (await rolesQuery.execute({ id })).map((row) => row.role),
+    count: async (): Promise<number> => await db.$count(users),
+    countDisabled: async (): Promise<number> => await db.$count(users, isNotNull(users.disabledAt)),
     /** Active users who hold `role`. */
     countActive: async (role: string): Promise<number> => {
       const [row] = await db
@@ -143,6 +145,10 @@ export const userWriters = (db: Db, { users, userRoles, roles }: Tables) => ({
       .where(eq(users.id, id))
       .returning({ epoch: users.epoch });
     return row?.epoch ?? 0;
+  },
+  /** Signs everybody out everywhere. */
+  advanceEveryEpoch: async (): Promise<void> => {
+    await db.update(users).set({ epoch: sql`${users.epoch} + 1` });
   },
   delete: async (id: string): Promise<boolean> =>
     (await db.delete(users).where(eq(users.id, id)).returning({ id: users.id })).length === 1,

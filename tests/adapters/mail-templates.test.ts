@@ -83,7 +83,7 @@ test.each([
   expect((await render("verify-email", [language], { minutes })).text).toContain(said);
 });
 
-describe("what is filled in", () => {
+describe("BR-5 what is filled in", () => {
   const hostile = `<script>alert(1)</script>"'&{{ link }}{% raw %}`;
 
   test.each(mailKinds)("is escaped in HTML and never read as a template: %s", async (kind) => {

@@ -72,7 +72,7 @@ describe("a letter", () => {
     ["a subject", { subject: "Hello\r\nBcc: eve@example.com\r\n\r\nanother text" }],
     ["a language", { language: "de\r\nBcc: eve@example.com" }],
     ["an id", { messageId: "<x@example.com>\r\nBcc: eve@example.com" }],
-  ])("is not turned into another one by %s", async (what, changed) => {
+  ])("IO-2 is not turned into another one by %s", async (what, changed) => {
     const trouble = await mailer().send({ ...letter, ...changed });
     if (what !== "an address") expect([trouble, server.arrived.length]).toEqual([undefined, 1]);
     for (const mail of server.arrived) {

@@ -3,7 +3,10 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { anonymous, noClient } from "../../src/core/actors.ts";
 import { login } from "../../src/core/login.ts";
 import { person, Shell } from "../support/cli.ts";
+import { authctl } from "../support/command.ts";
 import { codeOf, goodPassword } from "../support/core.ts";
+import { startServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
 
 const signIn = (shell: Shell, identifier: string, password: string) =>
   shell.core((core) => codeOf(login(core, anonymous(noClient), { identifier, password, credential: "session" })));
@@ -128,5 +131,43 @@ describe.concurrent("admin grant and revoke", () => {
     for (const line of ["admin grant nobody", "admin revoke nobody@example.com"])
       expect((await shell.run(line)).code).toBe(3);
     expect((await shell.run("admin grant")).code).toBe(2);
+  });
+});
+
+describe.concurrent("admin recover", () => {
+  test("prints a link that works over HTTP, once", async () => {
+    const server = await startServer();
+    try {
+      const shell = (...args: string[]) => authctl(server.env, args);
+      await authctl(server.env, ["admin", "seed", "--email", "ada@example.com", "--password-stdin"], goodPassword);
+      const { code, stdout, stderr } = await shell("admin", "recover", "ada@example.com", "--reason", "lost it");
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/^http:\/\/localhost:8000\/recover#token=rc_[\w-]{43}\n$/);
+      expect(stderr).toContain("Open it in a browser until");
+      const [path, token] = stdout.trim().replace("http://localhost:8000", "").split("#token=") as [string, string];
+      const page = await server.get<undefined>(path);
+      expect([page.status, page.text.includes('action="/api/v1/auth/recover"')]).toEqual([200, true]);
+      const password = "another good long phrase";
+      const use = () => server.post("/api/v1/auth/recover", { token, password });
+      expect((await use()).status).toBe(204);
+      expect(await use()).toMatchObject({ status: 400, body: { code: "token_invalid" } });
+      const again = await server.post("/api/v1/auth/login", { email: "ada@example.com", password });
+      expect(again.status).toBe(200);
+      await until("the last line of the log", () => server.log.some(({ route }) => route === "/api/v1/auth/login"));
+      expect(JSON.stringify(server.log) + server.errors()).not.toContain(token);
+    } finally {
+      await server.end();
+    }
+  });
+
+  test("knows nobody who is not there, and sends nobody else away with a link", async () => {
+    using shell = new Shell();
+    await shell.core((core) => person(core, "bob@example.com"));
+    expect((await shell.run("admin recover")).code).toBe(2);
+    expect((await shell.run("admin recover nobody")).code).toBe(3);
+    const refused = await shell.run("admin recover bob@example.com --json");
+    expect([refused.code, refused.stdout, JSON.parse(refused.stderr).code]).toEqual([4, "", "not_an_admin"]);
+    const made = await shell.json("admin recover bob@example.com --any-user");
+    expect(made).toMatchObject({ email: "bob@example.com", link: expect.stringContaining("#token=rc_") });
   });
 });

@@ -30,7 +30,7 @@ describe.concurrent("config check", () => {
     expect(stderr).not.toContain("hunter");
   });
 
-  test("checks on request what production would refuse", async () => {
+  test("PW-1 checks on request what production would refuse", async () => {
     using shell = new Shell();
     const { code, stderr } = await shell.run("config check --production");
     expect(code).toBe(5);
@@ -187,7 +187,7 @@ describe.concurrent("config example", () => {
     expect(
       Object.keys(everything).map((name) =>
         name.replace(
-          /^(SECRET_KEY|REDIS_URL|SMTP_URL|SMTP_PASSWORD|ADMIN_PASSWORD|METRICS_TOKEN|TRACES_TOKEN)_FILE$/,
+          /^(SECRET_KEY|REDIS_URL|SMTP_URL|SMTP_PASSWORD|ADMIN_PASSWORD|METRICS_TOKEN|TRACES_TOKEN|BACKUP_PASSPHRASE)_FILE$/,
           "$1",
         ),
       ),

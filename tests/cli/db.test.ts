@@ -43,6 +43,8 @@ describe.concurrent("db copy", () => {
       audit_events: 4,
       audit_heads: 1,
       jobs: 0,
+      job_failures: 0,
+      server_secrets: 1,
     });
     const env = { DATABASE_URL: "sqlite:there.db" };
     const again = await shell.json<Held[]>("db copy --to sqlite:again.db", { env });

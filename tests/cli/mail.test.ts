@@ -65,7 +65,7 @@ describe("mail flush", () => {
   test("runs once at a time", async () => {
     using shell = new Shell({ SMTP_URL: server.url });
     await shell.core(async (core) => {
-      const release = await core.store.lock("mail-flush");
+      const release = await core.store.lock("mail");
       expect((await shell.run("mail flush")).code).toBe(75);
       expect(await shell.run("mail flush --lock skip")).toEqual({ code: 0, stdout: "", stderr: "" });
       await release?.();

@@ -303,6 +303,12 @@ describe("failures", () => {
     expect(stderr).toContain("`authctl toy wait` did not end within 20ms (--timeout)");
   });
 
+  test("--timeout lets a command say what is left, and exits with 6", async () => {
+    const { code, stderr } = await type("toy wait --left --timeout 20ms");
+    expect(code).toBe(6);
+    expect(stderr).toEndWith("error: Only a part was done. Two toys are left.\n");
+  });
+
   test("a reader that leaves is none", async () => {
     const { code, stdout, stderr } = await type("toy list --rows 1000", { leavesAfter: 1 });
     expect({ code, stderr }).toEqual({ code: 141, stderr: "" });

@@ -101,6 +101,22 @@ describe.concurrent("serve", () => {
     expect(await shell.json("admin list")).toMatchObject([{ email: "ada@acme.dev" }]);
   });
 
+  test("answers `check server`, and shows its docs page with everything that the page loads", async () => {
+    using shell = new Shell();
+    const port = freePort();
+    const PORT = String(port);
+    expect(await shell.run("check server", { env: { PORT } })).toMatchObject({ code: 69, stdout: "" });
+    const { child, url } = await serving(shell, `--host 0.0.0.0 --port ${port}`);
+    expect(await shell.json("check server", { env: { PORT, HOST: "0.0.0.0" } })).toMatchObject({ ready: true });
+    const page = await (await fetch(`http://127.0.0.1:${port}/docs`)).text();
+    const loaded = [...page.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, path]) => path!);
+    expect(loaded.length).toBeGreaterThan(2);
+    for (const path of [...loaded, "/openapi.json"])
+      expect((await fetch(`http://127.0.0.1:${port}${path}`)).status).toBe(200);
+    expect(url).toContain(PORT);
+    expect(await stopped(child)).toBe(0);
+  });
+
   test("lets flags win over the settings", async () => {
     using shell = new Shell();
     writeFileSync(shell.file(".env"), "HOST=127.0.0.1\nPORT=1\n");

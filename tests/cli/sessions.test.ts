@@ -94,7 +94,7 @@ describe.concurrent("session get", () => {
     expect((await shell.run("session get")).code).toBe(2);
   });
 
-  test("never shows what a session token is made of", async () => {
+  test("SE-5 never shows what a session token is made of", async () => {
     using shell = await signedIn();
     const hash = await shell.core(async (core) => (await core.store.sessions.byId(shell.ids[0]!))!.secretHash!);
     const { stdout } = await shell.run(`session get ${shell.ids[0]} --json`);

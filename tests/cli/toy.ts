@@ -8,7 +8,7 @@ import { fail } from "../../src/core/errors.ts";
 
 /** What is different from a quiet pipe at noon. */
 export type Outside = {
-  env?: Record<string, string>;
+  env?: Readonly<Record<string, string>>;
   cwd?: string;
   terminal?: boolean;
   stdoutTTY?: boolean;
@@ -144,9 +144,11 @@ export const toys: Tree = {
           wait: command({
             description: "Wait for a signal.",
             effect: "write",
-            async run(_, desk) {
+            args: { left: toggle("tell what is left") },
+            async run({ left }, desk) {
               await new Promise((resolve) => desk.interrupted.addEventListener("abort", resolve));
               desk.say("batch finished");
+              if (left) fail("partly_done", { detail: "Two toys are left." });
             },
           }),
           part: group({

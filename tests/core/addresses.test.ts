@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { UserActor } from "../../src/core/actors.ts";
 import { login } from "../../src/core/login.ts";
+import { purge } from "../../src/core/purging.ts";
 import { authenticate, signOutEverywhere } from "../../src/core/sessions.ts";
-import { purge } from "../../src/core/upkeep.ts";
 import {
   orderVerification,
   proveAddress,
@@ -262,7 +262,7 @@ describe("a change of address", () => {
     await askToChange("grace@example.com");
     expect(await kindsTo(core, "grace@example.com")).toEqual(["verify-email", "account-exists"]);
     expect(await kindsTo(core, ada)).toEqual(["verify-email", "email-change-requested"]);
-    expect((await core.store.challenges.expired(new Date("2100-01-01"))).number).toBe(3);
+    expect(await core.store.challenges.countExpired(new Date("2100-01-01"))).toBe(3);
   });
 
   test("to one that somebody takes meanwhile is refused, and the address stays", async () => {

@@ -8,12 +8,12 @@ import { type Action, actionNames, actions, record } from "../../src/core/audit.
 import type { Core } from "../../src/core/core.ts";
 import { resetCounts } from "../../src/core/limit-counts.ts";
 import { login, signOut } from "../../src/core/login.ts";
+import { purge, purgeKinds } from "../../src/core/purging.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate, revokeOwnSession, revokeSessions, signOutEverywhere } from "../../src/core/sessions.ts";
-import { rotateSigningKey } from "../../src/core/signing-keys.ts";
+import { replaceSigningKeys } from "../../src/core/signing-keys/retirement.ts";
 import { proveAgain } from "../../src/core/step-up.ts";
-import { purge, purgeKinds } from "../../src/core/upkeep.ts";
 import { changePassword, setPassword } from "../../src/core/users/new-passwords.ts";
 import { register } from "../../src/core/users/registration.ts";
 import { createUser, deleteOwnAccount, deleteUser, disableUser, enableUser, updateUser } from "../../src/core/users.ts";
@@ -115,8 +115,8 @@ describe("every sign-in and failure", () => {
 const silent = new RegExp(
   [
     "^(auditHeads|tries|servers|jobs)\\.",
-    "\\.(by[A-Z]\\w*|standing|ofUser|rolesOf|heldBy|names|current|countActive|oldest)$",
-    "\\.(claim|claimRole|touch|advance|countRetry|purge|retireExpired)$",
+    "\\.(by[A-Z]\\w*|standing|ofUser|rolesOf|heldBy|names|current|countActive|oldest|chain)$",
+    "\\.(claim|claimRole|touch|advance|countRetry|purge|retireExpired|removeExpired)$",
   ].join("|"),
 );
 
@@ -160,6 +160,14 @@ describe("whatever changes something records it", () => {
       "session.client_changed",
       async (at) => codeOf(authenticate(at, (await tokensIn()).given.accessToken, safari)),
     ],
+    "another network": [
+      "session.network_changed",
+      async (at) => {
+        const { given } = await tokensIn();
+        core.clock.advance(minute);
+        await authenticate(at, given.accessToken, { ...firefox, ip: "203.0.113.9" });
+      },
+    ],
     "a late retry": [
       "refresh.late_retry",
       async (at) => {
@@ -188,7 +196,7 @@ describe("whatever changes something records it", () => {
         await resetCounts(at, root, id);
       },
     ],
-    rotateSigningKey: ["key.rotated", (at) => rotateSigningKey(at, root, { immediately: true })],
+    replaceSigningKeys: ["key.rotated", (at) => replaceSigningKeys(at, root)],
     purge: [
       "purge.done",
       async (at) => {

@@ -19,6 +19,7 @@ import {
 import { codeOf, goodPassword, openTestCore, registerAda, root, type TestCore, visitor } from "../support/core.ts";
 import { dialect, rawSql } from "../support/database.ts";
 import { anEvent } from "../support/rows.ts";
+import { takeOverOnly } from "../support/secrets.ts";
 import { until } from "../support/until.ts";
 import { watched } from "../support/watched.ts";
 
@@ -378,6 +379,7 @@ describe("server secrets", () => {
     core = await openTestCore({ SECRET_KEY: first });
     await fiveEntries(core);
     const both = await withSecrets(second, first);
+    await takeOverOnly(both);
     await failToSignIn(both);
     await both.close();
     return await withSecrets(second, first);
@@ -385,7 +387,7 @@ describe("server secrets", () => {
 
   test("that were rotated verify what they wrote", async () => {
     const both = await rotated();
-    expect(await verifyAudit(both)).toMatchObject({ sealed: 6, unproven: 0, found: 0 });
+    expect(await verifyAudit(both)).toMatchObject({ sealed: 8, unproven: 0, found: 0 });
     await both.close();
   });
 
@@ -394,16 +396,16 @@ describe("server secrets", () => {
     await failToSignIn(core);
     await sealAudit(core);
     expect(core.lines).toContainEqual(expect.objectContaining({ event: "audit_head_of_unknown_secret" }));
-    expect(await verifyAudit(both)).toMatchObject({ sealed: 6, unsealed: 1, found: 0 });
+    expect(await verifyAudit(both)).toMatchObject({ sealed: 8, unsealed: 1, found: 0 });
     await sealAudit(both);
-    expect(await verifyAudit(both)).toMatchObject({ sealed: 7, unsealed: 0, unproven: 0, found: 0 });
+    expect(await verifyAudit(both)).toMatchObject({ sealed: 9, unsealed: 0, unproven: 0, found: 0 });
     await both.close();
   });
 
   test("that were dropped leave entries that those behind them prove", async () => {
     const both = await rotated();
     const dropped = { ...both, keyring: createKeyring([second]) };
-    expect(await verifyAudit(dropped)).toMatchObject({ sealed: 6, unproven: 0, found: 0 });
+    expect(await verifyAudit(dropped)).toMatchObject({ sealed: 8, unproven: 0, found: 0 });
     await rawSql(core, "UPDATE audit_events SET reason = 'x' WHERE seq = 3");
     expect(await findingsOf(dropped)).toEqual(["3: it does not follow on the entry before it"]);
     await both.close();

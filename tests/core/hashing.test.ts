@@ -160,6 +160,17 @@ describe("the queue (PW-5)", () => {
     expect([hashing.running, hashing.waiting]).toEqual([0, 0]);
   });
 
+  test("says beforehand that there is no room, for as long as there is none", async () => {
+    const { hashing } = setUp({ concurrency: 1, queue: 1 });
+    hashing.requireRoom();
+    const running = hashing.hash(password);
+    hashing.requireRoom();
+    const waiting = hashing.hash(password);
+    expect(() => hashing.requireRoom()).toThrow(DomainError);
+    await Promise.all([running, waiting]);
+    hashing.requireRoom();
+  });
+
   test("serves first who came first", async () => {
     const { hashing } = setUp();
     const order: number[] = [];

@@ -186,7 +186,7 @@ describe("a full name", () => {
   });
 });
 
-describe("what is typed at sign-in", () => {
+describe("LI-1 what is typed at sign-in", () => {
   test("is looked up by address or by user name", () => {
     expect(identifierKey(" Ada@EXAMPLE.com ")).toEqual({ emailKey: "ada@example.com" });
     expect(identifierKey(" Ada ")).toEqual({ usernameKey: "ada" });

@@ -106,7 +106,7 @@ describe.each([...sourceNames])("users of %s", (source) => {
 });
 
 describe("a hash that was imported", () => {
-  test("proves the password wherever one is asked for, and gives way to ours", async () => {
+  test("PW-6 proves the password wherever one is asked for, and gives way to ours", async () => {
     await importRecords(core, "fastapi-users", [fastapi({}, 1), fastapi({}, 2)]);
     for (const at of [1, 2]) {
       const { standing } = await signIn(emailOf("fastapi-users", at));
@@ -147,7 +147,7 @@ describe("a hash that was imported", () => {
     ["5f4dcc3b5aa765d61d8327deb882cf99", "unsupported_hash"],
     ["hunter2", "unsupported_hash"],
   ] as const)(
-    "is refused at the import where it could stall a server, or nobody knows it: %s",
+    "PW-5 is refused at the import where it could stall a server, or nobody knows it: %s",
     async (hash, reason) => {
       expect(await refusal("fastapi-users", fastapi({ hashed_password: hash }))).toBe(reason);
       const done = await only("fastapi-users", fastapi({ hashed_password: hash }), dropping("hashes"));

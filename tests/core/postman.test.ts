@@ -206,7 +206,7 @@ describe("a flush", () => {
     });
     expect(batches).toEqual([10, 10, 5]);
     expect(await core.store.jobs.all()).toMatchObject([
-      { name: "mail-flush", succeededAt: core.clock.now(), summary: { sent: 25 } },
+      { name: "mail", succeededAt: core.clock.now(), summary: { sent: 25 } },
     ]);
   });
 
@@ -235,7 +235,7 @@ describe("a flush", () => {
 
   test("runs once at a time, in this process or another, beside a server that sends too", async () => {
     const other = sendTo(await core.again(), mailbox);
-    const release = await core.store.lock("mail-flush");
+    const release = await core.store.lock("mail");
     for (const where of [core, other]) expect(await codeOf(flushMail(where, root, options))).toBe("lock_held");
     await release?.();
     await queueTests(core, ...many(100));

@@ -4,7 +4,7 @@ import { login } from "../../src/core/login.ts";
 import { holdsCredential, withoutCredentials } from "../../src/core/redaction.ts";
 import { firefox, goodPassword, openTestCore, registerAda, visitor } from "../support/core.ts";
 
-describe("a credential in a text", () => {
+describe("IO-4 a credential in a text", () => {
   test("is found by its form, whichever of ours it is and wherever it stands", async () => {
     const core = await openTestCore();
     await registerAda(core);

@@ -96,7 +96,7 @@ describe("REG-2 where addresses must be verified, a registration", () => {
     expect(await kindsTo(core, ada)).toEqual(["verify-email"]);
   });
 
-  test("costs a hash and as many statements in any case", async () => {
+  test("PW-4 costs a hash and as many statements in any case", async () => {
     core = await openTestCore(verifying);
     await registerAda(core);
     const costOf = async (email: string) => {

@@ -3,7 +3,6 @@ import { systemRandom } from "../../src/adapters/system.ts";
 import {
   createKeyring,
   mintSecret,
-  newestVersion,
   open,
   saltedKey,
   sameText,
@@ -11,6 +10,7 @@ import {
   sealedBy,
   sign,
   verify,
+  writingVersion,
 } from "../../src/core/secrets.ts";
 
 const old = "Zk3uQ9pL7xW2vN8rT5yB1mC6dF4gH0jS";
@@ -58,16 +58,16 @@ describe("TK-7 several server secrets", () => {
     const before = sealed();
     expect(open(rotated, "password-hash", before, "user-1")).toBe(text);
     const after = sealed(rotated);
-    expect([sealedBy(before), sealedBy(after)]).toEqual([newestVersion(keyring), newestVersion(rotated)]);
+    expect([sealedBy(before), sealedBy(after)]).toEqual([writingVersion(keyring), writingVersion(rotated)]);
     expect(open(keyring, "password-hash", after, "user-1")).toBeUndefined();
     expect(verify(rotated, "session-token", "x", sign(keyring, "session-token", "x"))).toBe(true);
     expect(verify(keyring, "session-token", "x", sign(rotated, "session-token", "x"))).toBe(false);
   });
 
   test("a version follows from the secret itself, so that no two machines can disagree about it", () => {
-    expect(newestVersion(createKeyring([old]))).toBe(newestVersion(createKeyring([old, fresh])));
-    expect(newestVersion(keyring)).toMatch(/^[\w-]{8}$/);
-    expect(old).not.toContain(newestVersion(keyring));
+    expect(writingVersion(createKeyring([old]))).toBe(writingVersion(createKeyring([old, fresh])));
+    expect(writingVersion(keyring)).toMatch(/^[\w-]{8}$/);
+    expect(old).not.toContain(writingVersion(keyring));
   });
 
   test("no key serves two purposes", () => {
@@ -76,10 +76,10 @@ describe("TK-7 several server secrets", () => {
   });
 
   test("a salted key needs the secret, the salt and the row", () => {
-    const version = newestVersion(keyring);
+    const version = writingVersion(keyring);
     const key = (salt: string, row: string) => saltedKey(keyring, version, "refresh-token", salt, row)?.toString("hex");
     expect(new Set([key("a", "1"), key("b", "1"), key("a", "2")]).size).toBe(3);
-    expect(saltedKey(keyring, newestVersion(createKeyring([fresh])), "refresh-token", "a", "1")).toBeUndefined();
+    expect(saltedKey(keyring, writingVersion(createKeyring([fresh])), "refresh-token", "a", "1")).toBeUndefined();
   });
 
   test("there is no keyring without a secret", () => {

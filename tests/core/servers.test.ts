@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { addBan } from "../../src/core/bans.ts";
 import { beat, callServers, leave, liveServers, type Presence, startHeartbeat } from "../../src/core/servers.ts";
-import { currentKeys, rotateSigningKey } from "../../src/core/signing-keys.ts";
+import { replaceSigningKeys } from "../../src/core/signing-keys/retirement.ts";
+import { currentKeys } from "../../src/core/signing-keys.ts";
 import { openTestCore, root, type TestCore } from "../support/core.ts";
 import { until } from "../support/until.ts";
 
@@ -48,7 +49,7 @@ describe("servers on one database", () => {
 
   test("read anew what they keep when they are called, and say so", async () => {
     const hearts = cores.map((core, at) => startHeartbeat(core, presences[at]!));
-    const { activated } = await rotateSigningKey(operator, root, { immediately: true });
+    const { activated } = await replaceSigningKeys(operator, root);
     await addBan(operator, root, "192.0.2.0/24", undefined);
     const { heard, silent, took } = await passing(callServers(operator, { timeout: 5_000 }));
     expect(silent).toEqual([]);

@@ -73,7 +73,7 @@ async function signIn(at: Core = core) {
 
 const use = (token: string, at: Core = core): Promise<Principal> => authenticate(at, token, firefox);
 
-describe("a session that was checked a moment ago", () => {
+describe("SE-3a a session that was checked a moment ago", () => {
   test("is checked without the database, and is the same", async () => {
     await start();
     const { accessToken } = await signIn();
@@ -134,7 +134,7 @@ describe("a session that was checked a moment ago", () => {
   });
 });
 
-describe("what is kept", () => {
+describe("SE-3a what is kept", () => {
   const keptText = async (): Promise<[id: string, text: string, token: string]> => {
     await start();
     const { accessToken } = await signIn();
@@ -248,7 +248,7 @@ describe("SE-3 SE-3a what was kept counts no more when the act is acknowledged",
     expect(await codeOf(use(scene.token))).toBe("unauthenticated");
   });
 
-  test("a reader that was slow cannot bring back what it has read before", async () => {
+  test("SE-4 a reader that was slow cannot bring back what it has read before", async () => {
     const { principal, token } = await prepare();
     const { promise, resolve } = Promise.withResolvers<void>();
     entries.clear();

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { verifyAudit } from "../../src/core/audit/verification.ts";
 import { login } from "../../src/core/login.ts";
+import { type PurgeOptions, previewPurge, purge } from "../../src/core/purging.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { grantRole } from "../../src/core/roles.ts";
 import { authenticate } from "../../src/core/sessions.ts";
-import { type PurgeOptions, previewPurge, purge } from "../../src/core/upkeep.ts";
 import { findTombstone, pagesOfTombstones, restoreUser } from "../../src/core/users/tombstones.ts";
 import { createUser, deleteOwnAccount, deleteUser, findUser, getUser, updateUser } from "../../src/core/users.ts";
 import type { AuditEvent } from "../../src/store/tables.ts";

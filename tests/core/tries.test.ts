@@ -3,8 +3,10 @@ import { anonymous, type Client } from "../../src/core/actors.ts";
 import type { Core } from "../../src/core/core.ts";
 import { DomainError } from "../../src/core/errors.ts";
 import { login } from "../../src/core/login.ts";
+import { purge } from "../../src/core/purging.ts";
 import { authenticate } from "../../src/core/sessions.ts";
-import { purge } from "../../src/core/upkeep.ts";
+import { proveAgain } from "../../src/core/step-up.ts";
+import { requestEmailChange } from "../../src/core/users/addresses.ts";
 import { changePassword } from "../../src/core/users/new-passwords.ts";
 import { createUser, deleteOwnAccount, disableUser } from "../../src/core/users.ts";
 import { codeOf, firefox, goodPassword, openTestCore, registerAda, root, type TestCore } from "../support/core.ts";
@@ -157,15 +159,49 @@ describe("LI-0 whoever is signed in", () => {
     expect((await authenticate(core, token, firefox)).user.email).toBe(email);
   });
 
-  test("has no more tries than anybody else: every way to prove a password shares them", async () => {
+  test("has ten tries by every way to prove a password together, at any server, and is refused before the hash", async () => {
     const { by } = await signedIn();
+    const other = await core.again();
+    const counted = countedHashing(other);
     const ways = [
-      () => outcome(),
       () => codeOf(changePassword(core, by, wrong, "another good long phrase")),
-      () => codeOf(deleteOwnAccount(core, by, wrong)),
+      () => codeOf(deleteOwnAccount(counted.core, by, wrong)),
+      () => codeOf(requestEmailChange(core, by, "ada@example.org", wrong)),
+      () => codeOf(proveAgain(counted.core, by, wrong)),
     ];
-    for (let done = 0; done < 10; done++) expect(await ways[done % 3]!()).toBe("invalid_credentials");
+    for (let done = 0; done < 10; done++) expect(await ways[done % 4]!()).toBe("invalid_credentials");
+    const evaluated = counted.evaluated();
     for (const way of ways) expect(await way()).toBe("rate_limited");
+    expect(counted.evaluated()).toBe(evaluated);
+    await other.close();
+  });
+
+  test("of 40 proofs at once is given ten, and none for a right one that came before", async () => {
+    const { by } = await signedIn();
+    for (let done = 0; done < 12; done++) await proveAgain(core, by, goodPassword);
+    const all = await Promise.all(Array.from({ length: 40 }, async () => codeOf(proveAgain(core, by, wrong))));
+    expect(tally(all.map((code) => code ?? "proven"))).toEqual({ invalid_credentials: 10, rate_limited: 30 });
+  });
+
+  test("LI-2 proves the password though strangers have spent the tries of the account and of the address", async () => {
+    const { by } = await signedIn();
+    const at = await core.again({ RATE_LIMIT_SIGN_IN_ADDRESS: "20/15m" });
+    expect(tally(await outcomes(40, { at }))).toEqual({ invalid_credentials: 10, rate_limited: 30 });
+    expect(tally(await outcomes(20, { at, name: "somebody.else" }))).toEqual({
+      invalid_credentials: 10,
+      rate_limited: 10,
+    });
+    await proveAgain(at, by, goodPassword);
+    await changePassword(at, by, goodPassword, "another good long phrase");
+    await at.close();
+  });
+
+  test("LI-2 keeps nobody else from signing in, nor another session from proving", async () => {
+    const [{ by }, { by: another }] = [await signedIn(), await signedIn()];
+    for (let done = 0; done < 20; done++) await codeOf(proveAgain(core, by, wrong));
+    expect(await codeOf(proveAgain(core, by, goodPassword))).toBe("rate_limited");
+    await proveAgain(core, another, goodPassword);
+    expect(await outcome({ password: goodPassword })).toBe("signed in");
   });
 
   test("does not spend one by a new password that is too weak", async () => {
@@ -241,7 +277,7 @@ describe("the count of tries", () => {
     expect(tally(await outcomes(11))).toEqual({ invalid_credentials: 10, rate_limited: 1 });
   });
 
-  test("survives a restart", async () => {
+  test("LI-1 survives a restart", async () => {
     await outcomes(11);
     const restarted = await core.again();
     expect(await outcome({ at: restarted, password: goodPassword })).toBe("rate_limited");
@@ -277,7 +313,7 @@ describe("the count of tries", () => {
     const run = () => purge(core, root, { ...options, onBatch: () => setImmediate(() => core.clock.advance(0)) });
     expect((await run()).removed.tries).toBe(0);
     core.clock.advance(15 * minute);
-    expect((await core.store.tries.expired(core.clock.now())).number).toBe(5);
+    expect(await core.store.tries.countExpired(core.clock.now())).toBe(5);
     expect(await run()).toMatchObject({ removed: { tries: 5 }, finished: true });
     expect(tally(await outcomes(11))).toEqual({ invalid_credentials: 10, rate_limited: 1 });
   });
@@ -286,7 +322,7 @@ describe("the count of tries", () => {
     const at = await core.again({ RATE_LIMITS: "off" });
     expect(tally(await outcomes(15, { at }))).toEqual({ invalid_credentials: 15 });
     core.clock.advance(60 * minute);
-    expect((await core.store.tries.expired(core.clock.now())).number).toBe(0);
+    expect(await core.store.tries.countExpired(core.clock.now())).toBe(0);
     await at.store.close();
   });
 });

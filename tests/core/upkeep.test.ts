@@ -1,12 +1,20 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { explainSession } from "../../src/core/audit/explanation.ts";
+import { sealAudit } from "../../src/core/audit/sealing.ts";
+import { verifyAudit } from "../../src/core/audit/verification.ts";
+import { addBan, listBans } from "../../src/core/bans.ts";
+import { fail } from "../../src/core/errors.ts";
 import { login } from "../../src/core/login.ts";
 import { deliverMail } from "../../src/core/mail/outbox.ts";
+import { type PurgeOptions, previewPurge, purge, purgeKinds } from "../../src/core/purging.ts";
+import { refresh } from "../../src/core/refresh-tokens.ts";
 import { authenticate, revokeSessions } from "../../src/core/sessions.ts";
-import { type PurgeOptions, previewPurge, purge, purgeKinds } from "../../src/core/upkeep.ts";
 import { createUser } from "../../src/core/users.ts";
+import type { Store } from "../../src/store/store.ts";
 import { codeOf, firefox, goodPassword, openTestCore, root, type TestCore, visitor } from "../support/core.ts";
-import { dump } from "../support/database.ts";
+import { dialect, dump } from "../support/database.ts";
 import { createMailbox, isBusy, isRefused, queueTests, sendTo } from "../support/mailbox.ts";
+import { counted } from "../support/watched.ts";
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -29,7 +37,7 @@ const signIn = async (credential: "session" | "tokens" = "session") => {
 const signInTimes = (times: number) => Promise.all(Array.from({ length: times }, () => signIn()));
 const rows = async (table: string) => (await dump(core))[table]!.length;
 
-const none = { sessions: 0, keys: 0, servers: 0, tries: 0, challenges: 0, mails: 0, users: 0 };
+const none = { sessions: 0, keys: 0, servers: 0, tries: 0, challenges: 0, mails: 0, users: 0, bans: 0, audit: 0 };
 
 const options: PurgeOptions = {
   kinds: purgeKinds,
@@ -53,6 +61,7 @@ async function run(changed: Partial<PurgeOptions> = {}, where = core) {
   return { ...purged, batches };
 }
 
+const success = async () => (await core.store.jobs.all()).find(({ name }) => name === "purge");
 const purgeEvents = async () =>
   (await core.store.auditEvents.page({}, 500)).filter((event) => event.action === "purge.done");
 
@@ -67,14 +76,14 @@ describe("a purge", () => {
     });
     expect(await rows("sessions")).toBe(0);
     expect(await purgeEvents()).toMatchObject([{ actor: "root@test", particulars: { sessions: 25, finished: true } }]);
-    expect(await core.store.jobs.all()).toMatchObject([{ name: "purge", summary: { sessions: 25 } }]);
+    expect(await success()).toMatchObject({ summary: { sessions: 25 } });
   });
 
   test("with nothing to do leaves no trace but the time of its success", async () => {
     await signIn();
     expect(await run()).toMatchObject({ removed: { sessions: 0 }, finished: true });
     expect(await purgeEvents()).toEqual([]);
-    expect(await core.store.jobs.all()).toMatchObject([{ name: "purge", succeededAt: core.clock.now() }]);
+    expect(await success()).toMatchObject({ succeededAt: core.clock.now() });
   });
 
   test("never takes what is alive, nor what was revoked and would not have expired yet", async () => {
@@ -166,8 +175,143 @@ describe("a purge", () => {
       { kind: "challenges", rows: 0, oldest: null },
       { kind: "mails", rows: 0, oldest: null },
       { kind: "users", rows: 0, oldest: null },
+      { kind: "bans", rows: 0, oldest: null },
+      { kind: "audit", rows: 0, oldest: null },
     ]);
     expect(await rows("sessions")).toBe(4);
+  });
+});
+
+describe("what a purge covers", () => {
+  test("bans that are over, and none that still counts", async () => {
+    await addBan(core, root, "192.0.2.0/24", hour);
+    await addBan(core, root, "198.51.100.0/24", undefined);
+    core.clock.advance(hour - 1);
+    expect((await run()).removed.bans).toBe(0);
+    core.clock.advance(1);
+    expect(await previewPurge(core, { kinds: ["bans"], olderThan: 0 })).toEqual([
+      { kind: "bans", rows: 1, oldest: core.clock.now() },
+    ]);
+    expect((await run()).removed.bans).toBe(1);
+    expect((await listBans(core)).map(({ network }) => network)).toEqual(["198.51.100.0/24"]);
+  });
+
+  test("the audit trail beyond AUDIT_KEEP, which is verified from where it begins then", async () => {
+    await sealAudit(core);
+    const before = await rows("audit_events");
+    core.clock.advance(400 * day - 1);
+    expect((await run({ kinds: ["audit"] })).removed.audit).toBe(0);
+    core.clock.advance(day);
+    const [preview] = await previewPurge(core, { kinds: ["audit"], olderThan: 0 });
+    expect(preview).toMatchObject({ kind: "audit", rows: before });
+    expect((await run({ kinds: ["audit"] })).removed.audit).toBe(before);
+    await sealAudit(core);
+    expect((await verifyAudit(core, {})).found).toBe(0);
+  });
+
+  test("nothing of the audit trail where AUDIT_KEEP is forever", async () => {
+    const other = await core.again({ AUDIT_KEEP: "forever" });
+    await sealAudit(core);
+    core.clock.advance(4_000 * day);
+    expect((await run({ kinds: ["audit"] }, other)).removed.audit).toBe(0);
+    expect(await previewPurge(other, { kinds: ["audit"], olderThan: 0 })).toEqual([
+      { kind: "audit", rows: 0, oldest: null },
+    ]);
+    await other.store.close();
+  });
+
+  test("leaves the audit trail to another run that is at it", async () => {
+    const release = await core.store.lock("audit-purge");
+    expect(await run()).toMatchObject({ removed: { audit: 0 }, finished: true });
+    await release?.();
+  });
+
+  test("is a success only where nothing was left out", async () => {
+    await run({ kinds: ["sessions", "keys"] });
+    await run({ olderThan: hour });
+    expect(await success()).toBeUndefined();
+    await run();
+    expect(await success()).toBeDefined();
+  });
+});
+
+describe("what a purge leaves alone", () => {
+  test("a spent refresh token inside its grace, and the session that shows its reuse, to the last moment", async () => {
+    const given = await login(core, visitor, {
+      identifier: "ada@example.com",
+      password: goodPassword,
+      credential: "tokens",
+    });
+    if (given.credential !== "tokens") throw new Error("other credentials");
+    const first = given.refreshToken;
+    core.clock.advance(7 * day - 1);
+    const second = await refresh(core, visitor, first);
+    await run();
+    expect(second.credential === "tokens" && (await refresh(core, visitor, first))).toMatchObject({
+      refreshToken: second.credential === "tokens" && second.refreshToken,
+    });
+    core.clock.advance(7 * day - 1);
+    await run();
+    const third = second.credential === "tokens" ? second.refreshToken : "";
+    await refresh(core, visitor, third);
+    core.clock.advance(minute);
+    await run();
+    expect(await codeOf(refresh(core, visitor, first))).toBe("refresh_token_reused");
+    const { id } = given.standing.session;
+    expect(await explainSession(core, id)).toMatchObject({ alive: false, why: expect.stringContaining("reused") });
+  });
+
+  test("the answers: refused before and after with the same code, and explained as long as the trail knows it", async () => {
+    const given = await login(core, visitor, {
+      identifier: "ada@example.com",
+      password: goodPassword,
+      credential: "tokens",
+    });
+    const { session } = given.standing;
+    const token = given.credential === "tokens" ? given.refreshToken : "";
+    core.clock.advance(7 * day - 1);
+    await run();
+    expect((await explainSession(core, session.id)).alive).toBe(true);
+    core.clock.advance(1);
+    const answers = async () => [
+      await codeOf(refresh(core, visitor, token)),
+      (await explainSession(core, session.id)).alive,
+    ];
+    expect(await answers()).toEqual(["unauthenticated", false]);
+    expect((await run()).removed.sessions).toBe(1);
+    expect(await answers()).toEqual(["unauthenticated", false]);
+    expect((await explainSession(core, session.id)).why).toContain("was removed after it had ended");
+  });
+});
+
+describe("the work of a purge does not grow with what is left", () => {
+  test("as its end asks whether there is one more, and counts nothing", async () => {
+    await signInTimes(12);
+    core.clock.advance(day);
+    const { core: seen, calls } = counted(core);
+    expect(await run({ maxRows: 10 }, seen)).toMatchObject({ removed: { sessions: 10 }, finished: false });
+    expect(calls.filter((call) => /count/i.test(call))).toEqual([]);
+    expect(calls).toContain("sessions.oldestExpired");
+  });
+
+  test("and the file gives the space back that it took", async () => {
+    const slack = await core.store.slack();
+    if (dialect === "postgres") return expect(slack).toBeUndefined();
+    const { session } = await signIn();
+    const made = 20_000;
+    await core.store.write(async (tx) => {
+      for (let n = 0; n < made; n++) await tx.sessions.insert({ ...session, id: `filler-${n}` });
+    });
+    await core.store.flatten();
+    const before = await core.store.size();
+    core.clock.advance(day);
+    expect((await run({ batchSize: 500, pause: 0 })).removed.sessions).toBe(made + 1);
+    const left = (await core.store.slack())!;
+    expect(left.returnable).toBe(true);
+    expect(left.free).toBeLessThanOrEqual(1_000);
+    expect(await core.store.size()).toBeLessThan(before - 1024 ** 2);
+    expect(await rows("sessions")).toBe(0);
+    return expect(await core.store.users.byEmailKey("ada@example.com")).toBeDefined();
   });
 });
 
@@ -184,9 +328,9 @@ describe("the budget of a purge", () => {
       batches: [10, 2],
     });
     expect(await rows("sessions")).toBe(13);
-    expect(await core.store.jobs.all()).toEqual([]);
+    expect(await success()).toBeUndefined();
     expect(await run()).toMatchObject({ removed: { sessions: 13 }, finished: true });
-    expect(await core.store.jobs.all()).toHaveLength(1);
+    expect(await success()).toBeDefined();
   });
 
   test("that is just enough has finished the work", async () => {
@@ -246,9 +390,18 @@ describe("the lock of a purge", () => {
     for (const other of others) await other.store.close();
   });
 
-  test("is freed where the run fails", async () => {
+  test("is freed where the run fails, and the failure remembered with its code", async () => {
     const broken = { ...core, store: { ...core.store, write: () => Promise.reject(new Error("the disk is full")) } };
     await expect(purge(broken, root, options)).rejects.toThrow("the disk is full");
+    expect(await core.store.jobs.failures()).toEqual([]);
+    const silent: Store["write"] = (work) =>
+      core.store.write((tx) => work({ ...tx, tries: { ...tx.tries, purge: () => fail("unavailable") } }));
+    expect(await codeOf(purge({ ...core, store: { ...core.store, write: silent } }, root, options))).toBe(
+      "unavailable",
+    );
+    expect(await core.store.jobs.failures()).toEqual([
+      { name: "purge", failedAt: core.clock.now(), problem: "unavailable" },
+    ]);
     expect(await codeOf(run())).toBeUndefined();
   });
 });

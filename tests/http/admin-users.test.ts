@@ -344,7 +344,7 @@ describe("AZ-2 who may do more than the actor", () => {
 });
 
 describe("sessions of a user", () => {
-  test("are listed by the page, newest first, and ended one by one or all at once", async () => {
+  test("SE-5 are listed by the page, newest first, and ended one by one or all at once", async () => {
     const { email, id } = await signUp(server);
     const made = [];
     for (let at = 0; at < 5; at++) made.push(await signInForSession(server, { email }));

@@ -28,7 +28,7 @@ const chunked = (chunks: number, size: number, fill = 0x20) =>
     },
   });
 
-describe("a JSON route", () => {
+describe("BR-1 IO-1 a JSON route", () => {
   test.each([
     "application/json",
     "application/json; charset=utf-8",
@@ -160,7 +160,7 @@ describe("an optional body", () => {
   });
 });
 
-describe("the limit", () => {
+describe("IO-1 the limit", () => {
   const full = `{"email":"a@b.c"}`.padEnd(settings.BODY_LIMIT, " ");
 
   test("lets a body of just that size in", async () => {
@@ -254,7 +254,7 @@ describe("what does not fit", () => {
   });
 });
 
-describe("whatever is sent", () => {
+describe("IO-3 whatever is sent", () => {
   const marker = "mArKeR7";
 
   test("is never a defect, and never comes back with a failure", async () => {

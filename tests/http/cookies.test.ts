@@ -26,7 +26,7 @@ const session = { credential: "session", sessionToken: "st_1.2.3", expiresIn: 36
 const attributes = (cookies: string[]) =>
   cookies.map((one) => one.replace(/=[^;]*/, "").replace(/ Max-Age=\d+;/, "")).toSorted();
 
-describe("reading cookies", () => {
+describe("SE-6 reading cookies", () => {
   const names = ["a", "b"] as const;
 
   test.each([
@@ -90,7 +90,7 @@ describe("reading cookies", () => {
   });
 });
 
-describe("credential cookies", () => {
+describe("SE-6 credential cookies", () => {
   test("carry tokens, and end a session token's", () => {
     expect(credentialCookies(settings).set(tokens)).toEqual([
       "access_token=a.b.c; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax",

@@ -9,7 +9,7 @@ beforeEach(() => void (server.lines.length = 0));
 const request = (line: string, ...headers: string[]) =>
   server.raw([line, "Host: localhost", "Connection: close", ...headers, "", ""].join("\r\n"));
 
-describe("every answer", () => {
+describe("BR-3 every answer", () => {
   const kinds = [
     ["an object", "GET", "/object", 200],
     ["a text", "GET", "/", 200],
@@ -58,7 +58,7 @@ describe("every answer", () => {
   });
 });
 
-describe("the request id", () => {
+describe("IO-3 the request id", () => {
   test.each(["a", "req-1.2_3", "x".repeat(128)])("is the caller's own where it can stand in a log: %s", async (id) => {
     const answer = await server.fetch("/whoami", { headers: { "x-request-id": id } });
     expect(answer.headers.get("x-request-id")).toBe(id);
@@ -127,6 +127,18 @@ describe("a path", () => {
     expect(parts(answer).status).toBe(400);
   });
 
+  test("is not found by means of two hosts, whichever comes first (BR-4)", async () => {
+    for (const hosts of [
+      "localhost\r\nHost: evil.example",
+      "evil.example\r\nHost: localhost",
+      "localhost, evil.example",
+    ]) {
+      const answer = await server.raw(`GET /object HTTP/1.1\r\nHost: ${hosts}\r\nConnection: close\r\n\r\n`);
+      const { status, body } = parts(answer);
+      expect([status, JSON.parse(body)]).toEqual([400, expect.objectContaining({ code: "malformed_request" })]);
+    }
+  });
+
   test.each(["x", "a.b", "[::1]:80"])("is the same under any host: %s", async (host) => {
     const answer = await server.raw(`GET /users/7 HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
     expect(parts(answer)).toMatchObject({ status: 200, body: '{"id":"7"}' });
@@ -169,7 +181,7 @@ describe("a method", () => {
   );
 });
 
-describe("a query", () => {
+describe("IO-1 a query", () => {
   test.each(["q=1&q=2", "q=1&q=1", "q&q", "%71=1&q=2", "x=1&x=2"])("names each parameter once: %s", async (query) => {
     const answer = await server.fetch(`/page?${query}`);
     expect(answer.status).toBe(422);
@@ -188,7 +200,7 @@ describe("a query", () => {
   });
 });
 
-describe("a failure", () => {
+describe("IO-3 a failure", () => {
   test("is a problem document of exactly that type", async () => {
     const answer = await server.fetch("/busy", { headers: { "x-request-id": "r1" } });
     expect(answer.headers.get("content-type")).toBe("application/problem+json");
@@ -241,7 +253,7 @@ describe("a failure", () => {
   });
 });
 
-describe("the access line", () => {
+describe("IO-4 the access line", () => {
   test("is one for each request, with the pattern of the path and never the path", async () => {
     await server.fetch("/users/secret?q=secret");
     await server.fetch("/secret");

@@ -63,7 +63,7 @@ describe("the text", () => {
     expect(problems).toEqual([]);
     const found = families.map(({ name }) => name);
     // Nothing is limited here, nothing has run, and there is no Redis.
-    const silent = /_(redis_\w+|limit_decisions_total|last_success_timestamp_seconds)$/;
+    const silent = /_(redis_\w+|limit_decisions_total|last_(success|failure)_timestamp_seconds)$/;
     const noPool = /_database_connections/;
     const expected = Object.keys({ ...workerMetrics, ...databaseMetrics }).filter(
       (name) => !silent.test(name) && (dialect === "postgres" || !noPool.test(name)),

@@ -10,7 +10,13 @@ import { bare, sendRaw } from "../support/wire.ts";
 const server = await startServer({ APP_NAME: `Ada's <b>"Shop"</b> & Co`, PASSWORD_MIN_LENGTH: "20" });
 afterAll(server.end);
 
-const paths = ["/verify-email", "/reset-password"] as const;
+const paths = ["/verify-email", "/reset-password", "/recover"] as const;
+const fieldsOf = {
+  "/verify-email": ["email"],
+  "/reset-password": ["password", "again", "show", "email"],
+  "/recover": ["password", "again", "show"],
+};
+
 const page = (path: string, headers: Record<string, string> = {}) => server.get<undefined>(path, { headers });
 
 describe.each(paths)("GET %s", (path) => {
@@ -41,7 +47,7 @@ describe.each(paths)("GET %s", (path) => {
     }
   });
 
-  test("is titled with the name of the app, which is no markup", async () => {
+  test("BR-5 is titled with the name of the app, which is no markup", async () => {
     const { text } = await page(path);
     expect(text).toContain(" – Ada&#39;s &#60;b&#62;&#34;Shop&#34;&#60;/b&#62; &#38; Co</title>");
     expect(text).not.toContain("<b>");
@@ -66,12 +72,13 @@ describe.each(paths)("GET %s", (path) => {
       expect(await sendRaw(server.url, bare(`GET ${other}`)), other).toStartWith("HTTP/1.1 404 ");
   });
 
-  test("changes nothing when it is fetched, by a person or by whatever follows links", async () => {
+  test("TK-4 changes nothing when it is fetched, by a person or by whatever follows links", async () => {
     const { email } = await signUp(server);
     const { token } = await mailOf(server, email);
     const state = async () => {
       const { challenges, users, mails, audit_events: events } = await dump(server);
-      return JSON.stringify([challenges, users, mails, events]);
+      // The outbox is worked off and the trail sealed meanwhile: what counts is that nothing is added.
+      return JSON.stringify([challenges, users, mails!.map(({ id }) => id), events!.map(({ id }) => id)]);
     };
     const before = await state();
     for (const method of ["GET", "HEAD"]) {
@@ -84,9 +91,9 @@ describe.each(paths)("GET %s", (path) => {
   test("labels every field, and lets programs fill them in", async () => {
     const { text } = await page(path);
     const fields = [...text.matchAll(/<input id="(\w+)"/g)].map((found) => found[1]!);
-    expect(fields).toEqual(path === "/reset-password" ? ["password", "again", "show", "email"] : ["email"]);
+    expect(fields).toEqual(fieldsOf[path]);
     for (const field of fields.filter((one) => one !== "show")) expect(text).toContain(`<label for="${field}">`);
-    if (path === "/reset-password") {
+    if (path !== "/verify-email") {
       expect(text.match(/autocomplete="new-password"/g)).toHaveLength(2);
       expect(text).toContain("At least 20 characters");
     }
@@ -116,6 +123,7 @@ describe("the language of a page", () => {
     for (const [one, other] of [
       [en.common.failures, de.common.failures],
       [en["verify-email"], de["verify-email"]],
+      [en.recover, de.recover],
     ] as const)
       expect(Object.keys(one)).toEqual(Object.keys(other));
   });

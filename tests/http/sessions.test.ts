@@ -27,7 +27,7 @@ describe("GET /sessions", () => {
     ]);
   });
 
-  test("tells when, where from and with what, and nothing that can be replayed", async () => {
+  test("SE-5 tells when, where from and with what, and nothing that can be replayed", async () => {
     const { access_token, refresh_token, session_id } = await newTokens(server);
     const { body, text } = await server.get<WireSession[]>(sessions, { bearer: access_token });
     const time = expect.stringMatching(formats["date-time"]);

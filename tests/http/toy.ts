@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { Elysia, t } from "elysia";
 import type { Fields, Log } from "../../src/core/core.ts";
 import { fail } from "../../src/core/errors.ts";
-import { noMeter } from "../../src/core/meter.ts";
+import { type Meter, noMeter } from "../../src/core/meter.ts";
 import { strictBody } from "../../src/http/body.ts";
 import { docs } from "../../src/http/docs.ts";
 import { edge, visitOf } from "../../src/http/edge.ts";
@@ -20,6 +20,7 @@ export const settings = {
   COOKIE_REFRESH_NAME: "refresh_token",
   COOKIE_SESSION_NAME: "__Host-session",
   COMPAT_PATHS: false,
+  TRACES_URL: undefined,
 } as const;
 
 type Line = { readonly level: string; readonly event: string; readonly fields: Fields; readonly cause?: unknown };
@@ -33,6 +34,8 @@ export function toy(changed: { PUBLIC_URL?: string; COMPAT_PATHS?: boolean } = {
       lines.push({ level, event, fields, cause });
     };
   const log: Log = { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") };
+  const seconds = (): number => clock.now().getTime() / 1000;
+  const meter: Meter = { ...noMeter, now: seconds, request: (_method, _route, _status, since) => seconds() - since };
   const random = { bytes: (length: number) => new Uint8Array(length), id: () => Bun.randomUUIDv7() };
 
   const app = new Elysia({
@@ -41,7 +44,7 @@ export function toy(changed: { PUBLIC_URL?: string; COMPAT_PATHS?: boolean } = {
     handler: { standardHostname: false },
     serve: { development: false, maxRequestBodySize: 16 * 1024 * 1024 },
   })
-    .use(edge({ log, clock, random, meter: noMeter, settings: { ...settings, ...changed } }))
+    .use(edge({ log, clock, random, meter, settings: { ...settings, ...changed } }))
     .use(strictBody(settings))
     .use(docs({ version: "1.2.3", settings }))
     .use(answers)

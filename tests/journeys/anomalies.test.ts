@@ -11,7 +11,7 @@ import { settleAsked } from "../../src/core/mail/asked-mails.ts";
 import { refresh } from "../../src/core/refresh-tokens.ts";
 import { addPermissions, createRole, deleteRole, grantRole, revokeRole } from "../../src/core/roles.ts";
 import { authenticate, revokeOwnSession, signOutEverywhere } from "../../src/core/sessions.ts";
-import { rotateSigningKey } from "../../src/core/signing-keys.ts";
+import { replaceSigningKeys } from "../../src/core/signing-keys/retirement.ts";
 import { proveAddress, requestEmailChange } from "../../src/core/users/addresses.ts";
 import { changePassword, forgotPassword, orderReset, resetPassword } from "../../src/core/users/new-passwords.ts";
 import { register } from "../../src/core/users/registration.ts";
@@ -107,7 +107,7 @@ const acts: Readonly<Record<string, (at: Core, scene: Scene) => Promise<unknown>
     updateUser(at, root, userId, { email: "a@example.org", active: false }),
   deleteUser: (at, { userId }) => deleteUser(at, root, userId),
   deleteOwnAccount: (at, { by }) => deleteOwnAccount(at, by, goodPassword),
-  rotateSigningKey: (at) => rotateSigningKey(at, root, { immediately: true }),
+  replaceSigningKeys: (at) => replaceSigningKeys(at, root),
 };
 
 /** Runs the act with the store failing at its `failing`th call. */

@@ -34,6 +34,7 @@ const open = [
   "POST /api/v1/auth/verify-email/resend",
   "POST /api/v1/auth/forgot-password",
   "POST /api/v1/auth/reset-password",
+  "POST /api/v1/auth/recover",
   "GET /api/v1/auth/csrf",
 ];
 const closed = routes.filter(({ name }) => !open.includes(name));
@@ -70,7 +71,7 @@ describe("AZ-1 default deny", () => {
     const app = createApp(core, { version: "0", health, isDraining: () => false, reusePort: false });
     const all = app.routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, "{$1}")}`);
     const hidden = all.filter((name) => !routes.some((route) => route.name === name));
-    const forPeople = /^GET \/(openapi\.json|docs(\/[a-z.-]+)?|verify-email|reset-password|pages\/[a-z.]+)$/;
+    const forPeople = /^GET \/(openapi\.json|docs(\/[a-z.-]+)?|verify-email|reset-password|recover|pages\/[a-z.]+)$/;
     expect(hidden.filter((name) => !forPeople.test(name))).toEqual([]);
     await core.close();
   });
@@ -194,7 +195,7 @@ describe("every answer", () => {
     }
   });
 
-  test("that carries a credential is kept by no cache", async () => {
+  test("TK-5 that carries a credential is kept by no cache", async () => {
     const { refresh_token } = await newTokens(server);
     const answer = await server.post("/api/v1/auth/refresh", { refresh_token });
     expect([answer.status, answer.headers.get("cache-control")]).toEqual([200, "no-store"]);

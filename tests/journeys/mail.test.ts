@@ -154,8 +154,9 @@ describe("a server", () => {
       await until("it is printed", () => server.printed().includes("└─"), patience);
       expect(server.printed()).toContain("│ To: ada@example.com\n│ Subject: A test of authctl\n");
       await until("it is written down", async () => (await states())["sent"] === 1, patience);
-      const printed = server.log.filter(({ event }) => event === "mail_printed");
-      expect(printed).toMatchObject([{ kind: "test" }]);
+      const printed = () => server.log.filter(({ event }) => event === "mail_printed");
+      await until("it is logged", () => printed().length > 0);
+      expect(printed()).toMatchObject([{ kind: "test" }]);
       expect(JSON.stringify(server.log)).not.toContain("ada@");
       const { stdout } = await authctl(server.env, ["mail", "queue", "list", "--json"]);
       expect(JSON.parse(stdout)).toMatchObject([

@@ -17,6 +17,7 @@ const many = wholeFrom("MOVING_SESSIONS", 20_000);
 const patience = 60_000 + many * 2;
 const tables = [
   "signing_keys",
+  "server_secrets",
   "roles",
   "users",
   "tombstones",
@@ -28,6 +29,7 @@ const tables = [
   "audit_events",
   "audit_heads",
   "jobs",
+  "job_failures",
   "tries",
   "bans",
 ];

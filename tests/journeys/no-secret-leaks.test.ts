@@ -1,6 +1,6 @@
 /**
  * Promise 7, no secret in logs: every kind of secret, sent to every route in every place, and then looked for in
- * the log, the audit trail, the sessions, every error and the metrics.
+ * the log, the audit trail, the sessions, every error, the metrics and the traces.
  */
 import { afterAll, expect, test } from "bun:test";
 import { issueChallenge } from "../../src/core/challenges.ts";
@@ -16,7 +16,21 @@ import { startServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { bare, sendRaw } from "../support/wire.ts";
 
+/** What is sent to it, as a collector of traces takes it in. */
+const traces: string[] = [];
+const collector = Bun.serve({
+  port: 0,
+  hostname: "127.0.0.1",
+  fetch: async (request) => {
+    traces.push(await request.text());
+    return Response.json({});
+  },
+});
+afterAll(() => collector.stop(true));
+
 const environment = {
+  TRACES_URL: `http://127.0.0.1:${collector.port}/v1/traces`,
+  TRACES_TOKEN: "collect-9876543210fedcba-Of-A-Collector",
   LOG_LEVEL: "trace",
   METRICS_TOKEN: metricsToken,
   SECRET_KEY: "q8sKf0ZyX3nVb7wL1mRc5tHd9gJp2uEaQ6iOxTzN4kYW",
@@ -44,6 +58,7 @@ async function makeSecrets(): Promise<Record<string, Secret>> {
     const issued = [await issue("verify-email"), await issue("change-email"), await issue("reset-password")];
     return issued.map(({ facts }) => new URL(facts.link).hash.replace("#token=", ""));
   });
+  const { body: csrf } = await server.get<{ csrf_token: string }>("/api/v1/auth/csrf", { bearer: session_token });
   const device = await besides(server, async (core) => rememberDevice(core, victim.id, undefined));
   const databasePassword = new URL(server.env["DATABASE_URL"] ?? "sqlite:x").password;
   return {
@@ -52,10 +67,12 @@ async function makeSecrets(): Promise<Record<string, Secret>> {
     "a refresh token": { text: tokens.refresh_token, form: true },
     "a session token": { text: session_token, form: true },
     "a known device": { text: device, form: true },
+    "a token against forgery": { text: csrf.csrf_token },
     ...Object.fromEntries(proofs.map((token) => [`the proof ${token.slice(0, 3)}`, { text: token, form: true }])),
     "the server secret": { text: environment.SECRET_KEY },
     "the password of the mail server": { text: environment.SMTP_PASSWORD },
     "the token of monitors": { text: metricsToken },
+    "the token of the collector": { text: environment.TRACES_TOKEN },
     ...(databasePassword && { "the password of the database": { text: decodeURIComponent(databasePassword) } }),
   };
 }
@@ -135,7 +152,7 @@ function spellings(text: string): string[] {
   ];
 }
 
-test("no secret stands in the log, the audit trail, the sessions, an error or a metric", async () => {
+test("IO-4 TK-5 no secret stands in the log, the audit trail, the sessions, an error, a metric or a trace", async () => {
   const secrets = await makeSecrets();
   const admin = await signUp(server, newEmail("admin"));
   await besides(server, (core) => grantRole(core, root, admin.id, "admin"));
@@ -179,11 +196,13 @@ test("no secret stands in the log, the audit trail, the sessions, an error or a 
     "the sessions": JSON.stringify(await rawSql(server, "SELECT ip, user_agent, browser, os FROM sessions")),
     "the errors": failures.join("\n"),
     "the metrics": (await scrape(server)).text,
+    "the traces": traces.join("\n"),
   };
   expect(places["the log"]).toContain("marker-4711");
   expect(places["the log"]).not.toContain("marker-4712");
   expect(places["the audit trail"]).toContain("marker-4712");
   expect(places["the audit trail"]).toContain("marker-4713");
+  expect(places["the traces"]).toContain("POST /api/v1/auth/login");
   expect(places["the errors"]).toContain("unauthenticated");
   expect(places["the metrics"]).toContain("authctl_sign_ins_total");
 
@@ -194,7 +213,7 @@ test("no secret stands in the log, the audit trail, the sessions, an error or a 
   );
   expect(found).toEqual([]);
   expect(server.log.filter(({ level }) => level === "error").map(({ event }) => event)).toEqual([]);
-}, 120_000);
+}, 300_000);
 
 test("the search finds a secret in each of its spellings", () => {
   const text = "a Password! that leaks 4711";

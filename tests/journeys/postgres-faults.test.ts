@@ -158,6 +158,30 @@ describe("Postgres fails", () => {
     expect(await halves()).toEqual([]);
   }, 30_000);
 
+  test("locks that writes wait for hold up no read, however many wait", async () => {
+    const other = await postgres.connect(database);
+    await other.query("BEGIN; LOCK TABLE audit_events IN SHARE ROW EXCLUSIVE MODE");
+    const out = Array.from({ length: 12 }, () =>
+      server.post("/api/v1/auth/logout-all", undefined, { bearer: tokens.access_token }),
+    );
+    await until("all that may write wait", async () => {
+      const [row] = await postgres.sql<{ waiting: string }>(
+        "postgres",
+        "SELECT count(*) AS waiting FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+      );
+      return Number(row?.waiting) === 3;
+    });
+    expect((await me()).status).toBe(200);
+    await other.query("ROLLBACK");
+    await other.end();
+    // Whichever was first has ended the session of the others.
+    const statuses = (await Promise.all(out)).map(({ status }) => status);
+    expect(statuses).toContain(200);
+    for (const status of statuses) expect([200, 401]).toContain(status);
+    expect((await me()).status).toBe(401);
+    tokens = await newTokens(server);
+  }, 30_000);
+
   test("it goes silent: the server still ends when it is asked to", async () => {
     postgres.freeze(true);
     const before = performance.now();

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { goodPassword } from "../support/core.ts";
+import { startMailServer } from "../support/mail-server.ts";
 import { newEmail, signIn, signUp } from "../support/people.ts";
 import { type Environment, startServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
@@ -12,6 +13,7 @@ type Span = {
   readonly kind: number;
   readonly startTimeUnixNano: string;
   readonly endTimeUnixNano: string;
+  readonly status?: object;
   readonly attributes: ReadonlyArray<{ readonly key: string; readonly value: object }>;
 };
 type Sent = {
@@ -90,7 +92,7 @@ describe("traces", () => {
     for (const { headers } of received) expect(headers.get("authorization")).toBe("Bearer a-token-of-the-collector");
   });
 
-  test("hold nothing that was sent", async () => {
+  test("IO-4 hold nothing that was sent", async () => {
     const email = newEmail("zqMarkerqz");
     await spansOf({}, async (server) => {
       await signUp(server, email);
@@ -104,6 +106,34 @@ describe("traces", () => {
     expect(sent).toContain("/api/v1/sessions/:id");
     for (const text of ["zqmarkerqz", "eyj", "rt1.", "st_", goodPassword, "127.0.0.1", "@example.com"])
       expect(sent.toLowerCase()).not.toContain(text);
+  });
+
+  test("hold each run of a job, and beneath it each mail, with nothing of whom it went to", async () => {
+    const mails = await startMailServer();
+    const email = newEmail("zqMarkerqz");
+    const SMTP_URL = mails.url;
+    const spans = await spansOf({ SMTP_URL }, async (server) => {
+      await signUp(server, email);
+      await until("the mail is there", () => mails.arrived.length === 1);
+      mails.answers = { recipient: { code: 550, words: "zqMarkerqz" } };
+      await server.post("/api/v1/auth/forgot-password", { email });
+      await until("the other is refused", () => server.log.some(({ event }) => event === "mail_failed"));
+    });
+    await mails.stop();
+    const sent = spans.filter(({ name }) => name === "mail");
+    expect(sent.map(({ kind, status }) => [kind, status])).toEqual([
+      [3, undefined],
+      [3, { code: 2 }],
+    ]);
+    for (const mail of sent) {
+      const job = spans.find(({ spanId }) => spanId === mail.parentSpanId);
+      expect(job).toMatchObject({ name: "job mail-delivery", kind: 1, traceId: mail.traceId, attributes: [] });
+      expect(job?.parentSpanId).toBeUndefined();
+      const beside = spans.filter(({ parentSpanId }) => parentSpanId === mail.parentSpanId).map(({ name }) => name);
+      expect(beside).toContain("database write");
+      expect(spans.filter(({ kind, traceId }) => kind === 2 && traceId === mail.traceId)).toEqual([]);
+    }
+    expect(received.map(({ text }) => text.toLowerCase()).join()).not.toContain("zqmarkerqz");
   });
 
   test("are begun anew for a stranger, whatever he says, and go on for a proxy that is trusted", async () => {

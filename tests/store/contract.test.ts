@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { createStore, type Store } from "../../src/store/store.ts";
-import { dialect, type FreshDatabase, freshDatabase, openDialect } from "../support/database.ts";
+import { dialect, type FreshDatabase, freshDatabase, openDialect, rawSql } from "../support/database.ts";
 import { aFamily, aKey, anEvent, aSession, at, aUser } from "../support/rows.ts";
 
 describe(dialect, () => {
@@ -82,7 +82,7 @@ describe(dialect, () => {
       const count = async (where: Store): Promise<void> => {
         const counted = await where.write(async (tx) => {
           const family = await tx.refreshFamilies.byId("f1");
-          return await tx.refreshFamilies.advance("f1", family!.generation, at(1));
+          return await tx.refreshFamilies.advance("f1", family!.generation, at(1), "version1");
         });
         if (!counted) await count(where);
       };
@@ -195,20 +195,43 @@ describe(dialect, () => {
         ["s4", 9],
       ] as const)
         await addSession(id, { idleExpiresAt: at(end) });
-      expect(await store.sessions.expired(at(3))).toEqual({ number: 3, oldest: at(1) });
-      expect(await store.write((tx) => tx.sessions.purge(at(3), 2))).toBe(2);
+      const left = async () => [await store.sessions.countExpired(at(3)), await store.sessions.oldestExpired(at(3))];
+      expect(await left()).toEqual([3, at(1)]);
+      const purge = (from?: Date) => store.write((tx) => tx.sessions.purge(at(3), 2, from));
+      expect(await purge()).toEqual({ removed: 2, reached: at(2) });
       expect(await store.sessions.byId("s1")).toBeDefined();
-      expect(await store.write((tx) => tx.sessions.purge(at(3), 2))).toBe(1);
-      expect(await store.sessions.expired(at(3))).toEqual({ number: 0, oldest: null });
+      expect(await purge(at(2))).toEqual({ removed: 1, reached: at(3) });
+      expect(await purge(at(3))).toEqual({ removed: 0, reached: at(3) });
+      expect(await left()).toEqual([0, undefined]);
       expect(await store.sessions.byId("s4")).toBeDefined();
     });
+  });
+
+  test("more rows than one statement counts are counted to the last, also where many end at one moment", async () => {
+    const when = dialect === "sqlite" ? "n / 7" : "to_timestamp(n / 7 / 1000.0)";
+    await rawSql(
+      database,
+      `WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 249999)
+       INSERT INTO tries (key, spent, ends_at) SELECT 'k' || n, 1, ${when} FROM numbers`,
+    );
+    expect(await store.tries.countExpired(at(0))).toBe(250_000);
+    expect(await store.tries.countExpired(new Date(99))).toBe(700);
+  });
+
+  test("a window that was begun anew while a purge was looking stays", async () => {
+    await store.write((tx) => tx.tries.reserve("k", 5, at(0), at(1)));
+    const renewed = store.write((tx) => tx.tries.reserve("k", 5, at(2), at(9)));
+    const purged = other.write((tx) => tx.tries.purge(at(2), 10));
+    await Promise.all([renewed, purged]);
+    expect(await store.tries.byKey("k")).toMatchObject({ spent: 1, endsAt: at(9) });
   });
 
   test("a family advances from the generation that it has, and from no other", async () => {
     await addUser("u1");
     await addSession("s1");
     await store.write((tx) => tx.refreshFamilies.insert(aFamily("f1", "s1")));
-    const advance = (generation: number) => store.write((tx) => tx.refreshFamilies.advance("f1", generation, at(7)));
+    const advance = (generation: number) =>
+      store.write((tx) => tx.refreshFamilies.advance("f1", generation, at(7), "version1"));
     expect([await advance(2), await advance(1), await advance(1)]).toEqual([false, true, false]);
     const retry = (generation: number) => store.write((tx) => tx.refreshFamilies.countRetry("f1", generation, 1));
     expect([await retry(2), await retry(1), await retry(1)]).toEqual([false, true, false]);
@@ -223,12 +246,19 @@ describe(dialect, () => {
     expect([await insert("k1", "active"), await insert("k2", "active")]).toEqual([true, false]);
     expect([await insert("k3", "next"), await insert("k4", "next")]).toEqual([true, false]);
     expect(await insert("k5", "active", "EdDSA")).toBe(true);
-    await store.write((tx) => tx.signingKeys.deactivate("ES256", at(5)));
+    expect(await store.write((tx) => tx.signingKeys.lengthen("k1", 60_000))).toBe(true);
+    expect(await store.write((tx) => tx.signingKeys.lengthen("k1", 1_000))).toBe(true);
+    await store.write((tx) => tx.signingKeys.deactivate("k1", at(5)));
+    // Too late: its end is known.
+    expect(await store.write((tx) => tx.signingKeys.lengthen("k1", 90_000))).toBe(false);
+    expect((await store.signingKeys.all()).find(({ kid }) => kid === "k1")?.longestLife).toBe(60_000);
     expect(await store.write((tx) => tx.signingKeys.activate("k3", at(4)))).toBe(true);
     expect(await store.write((tx) => tx.signingKeys.retireExpired(at(4)))).toEqual([]);
     expect(await store.write((tx) => tx.signingKeys.retireExpired(at(5)))).toEqual(["k1"]);
     expect((await store.signingKeys.current()).map(({ kid }) => kid)).toEqual(["k3", "k5"]);
     expect((await store.signingKeys.all()).find(({ kid }) => kid === "k1")?.privateJwk).toBeNull();
+    expect(await store.write((tx) => tx.signingKeys.retire(["k1", "k3"], at(6)))).toEqual(["k3"]);
+    expect((await store.signingKeys.current()).map(({ kid }) => kid)).toEqual(["k5"]);
   });
 
   test("times keep their milliseconds, and JSON its members", async () => {

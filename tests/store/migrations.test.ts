@@ -45,9 +45,9 @@ describe("of many processes", () => {
     "that migrate at once one applies everything, and the others find nothing to do",
     async () => {
       const all = await Promise.all(
-        Array.from({ length: 10 }, () => authctl(database.env, ["migrate", "up", "--json"])),
+        Array.from({ length: 20 }, () => authctl(database.env, ["migrate", "up", "--json"])),
       );
-      expect(all.map(({ code }) => code)).toEqual(Array.from({ length: 10 }, () => 0));
+      expect(all.map(({ code }) => code)).toEqual(Array.from({ length: 20 }, () => 0));
       const applied = all.map(({ stdout }) => (JSON.parse(stdout) as { id: string }[]).map(({ id }) => id));
       expect(applied.filter((some) => some.length > 0)).toEqual([ids]);
       expect(await statesOf()).toEqual(ids.map((id) => `${id} applied`));

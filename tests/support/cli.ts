@@ -8,11 +8,11 @@ import { createUser, findUser } from "../../src/core/users.ts";
 import { openCore } from "../../src/open.ts";
 import type { CredentialKind } from "../../src/store/tables.ts";
 import { firefox, goodPassword, root } from "./core.ts";
+import { freshDatabase } from "./database.ts";
+import { program } from "./program.ts";
 
 // Many processes share few cores, and other suites may be running beside this one.
 setDefaultTimeout(30_000);
-
-const program = join(import.meta.dir, "../../cli/authctl.ts");
 
 export type Ran = { readonly code: number; readonly stdout: string; readonly stderr: string };
 type Outside = { readonly input?: string; readonly env?: Readonly<Record<string, string>> };
@@ -32,7 +32,7 @@ export class Shell implements Disposable {
 
   /** Starts it and lets it run. */
   start(words: readonly string[], { input = "", env = {} }: Outside = {}) {
-    const child = Bun.spawn([process.execPath, "--no-env-file", program, ...words], {
+    const child = Bun.spawn([...program, ...words], {
       cwd: this.directory,
       env: { ...this.env, ...env },
       stdin: new Blob([input]),
@@ -77,6 +77,18 @@ export class Shell implements Disposable {
     for (const child of this.#running) child.kill("SIGKILL");
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** A shell on a database of its own of the dialect that `TEST_DIALECT` names. */
+export async function databaseShell(env: Readonly<Record<string, string>> = {}): Promise<Shell & AsyncDisposable> {
+  const database = await freshDatabase();
+  const shell = new Shell({ ...database.env, ...env });
+  return Object.assign(shell, {
+    [Symbol.asyncDispose]: async () => {
+      shell[Symbol.dispose]();
+      await database.drop();
+    },
+  });
 }
 
 export const person = (core: Core, email: string, roles: readonly string[] = ["user"]) =>

@@ -1,13 +1,11 @@
-import { join } from "node:path";
+import { program } from "./program.ts";
 import type { Environment } from "./server.ts";
-
-const program = join(import.meta.dir, "../../cli/authctl.ts");
 
 export type Ran = { readonly code: number; readonly stdout: string; readonly stderr: string };
 
 /** The real command in a process of its own, as cron would run it: no terminal, nothing but `env`. */
 export async function authctl(env: Environment, args: readonly string[], stdin = ""): Promise<Ran> {
-  const child = Bun.spawn([process.execPath, "--no-env-file", program, ...args], {
+  const child = Bun.spawn([...program, ...args], {
     cwd: env["DATA_DIR"] ?? ".",
     env: { PATH: process.env["PATH"] ?? "", ...env },
     stdin: new Blob([stdin]),

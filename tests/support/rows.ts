@@ -1,8 +1,7 @@
 /** Rows as they stand in the tables, each with what a test wants to be different. */
 import type { NewAuditEvent } from "../../src/store/audit-events.ts";
-import type { NewRefreshFamily } from "../../src/store/refresh-families.ts";
 import type { NewSigningKey } from "../../src/store/signing-keys.ts";
-import type { Session, SigningAlgorithm } from "../../src/store/tables.ts";
+import type { RefreshFamily, Session, SigningAlgorithm } from "../../src/store/tables.ts";
 import type { NewUser } from "../../src/store/users.ts";
 
 /** So many seconds after some day. */
@@ -22,6 +21,7 @@ export const aSession = (id: string, userId: string, changed: Partial<Session> =
   userId,
   credential: "session",
   secretHash: `hash of ${id}`,
+  secretVersion: null,
   epoch: 0,
   createdAt: at(0),
   authenticatedAt: at(0),
@@ -38,7 +38,12 @@ export const aSession = (id: string, userId: string, changed: Partial<Session> =
   ...changed,
 });
 
-export const aFamily = (id: string, sessionId: string): NewRefreshFamily => ({
+export const aFamily = (id: string, sessionId: string): RefreshFamily => ({
+  generation: 1,
+  rotatedAt: null,
+  retries: 0,
+  lateRetriedAt: null,
+  secretVersion: null,
   id,
   sessionId,
   clientId: "first-party",

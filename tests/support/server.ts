@@ -1,8 +1,6 @@
-import { join } from "node:path";
 import { createClient, type HttpClient } from "./client.ts";
 import { freshDatabase } from "./database.ts";
-
-const root = join(import.meta.dir, "../..");
+import { serverProgram } from "./program.ts";
 
 /** How long a server may take to listen, in milliseconds. */
 const patience = 15_000;
@@ -17,6 +15,8 @@ export type LogLine = Readonly<Record<string, unknown>> & { readonly event?: str
 export type TestServer = HttpClient & {
   readonly url: string;
   readonly directory: string;
+  /** Its process. */
+  readonly pid: number;
   /** What every process that works on the same data is given. */
   readonly env: Environment;
   /** Every line that any of its processes has logged. */
@@ -37,6 +37,8 @@ export type TestServer = HttpClient & {
 
 /** Tests do in a second what nobody does in a quarter of an hour; those of the limits turn them on. */
 const unlimited = { RATE_LIMITS: "off" };
+/** A test that counts what stands in the database wants nobody to tidy up there meanwhile. */
+const unattended = { JOBS: "off" };
 const cheapHashing = { ARGON2_MEMORY_KIB: "8", ARGON2_TIME_COST: "1" };
 
 /** A real server in a process of its own, on a database of its own, listening on a port of its own. */
@@ -44,7 +46,14 @@ export async function startServer(changed: Environment = {}): Promise<TestServer
   const database = await freshDatabase();
   const directory = database.env["DATA_DIR"]!;
   // The issuer stays the same over a restart, whatever the port.
-  const env = { ...database.env, PUBLIC_URL: "http://localhost:8000", ...cheapHashing, ...unlimited, ...changed };
+  const env = {
+    ...database.env,
+    PUBLIC_URL: "http://localhost:8000",
+    ...cheapHashing,
+    ...unlimited,
+    ...unattended,
+    ...changed,
+  };
   const log: LogLine[] = [];
   const errors: string[] = [];
   let url = "";
@@ -68,6 +77,9 @@ export async function startServer(changed: Environment = {}): Promise<TestServer
       return url;
     },
     directory,
+    get pid() {
+      return child?.pid ?? 0;
+    },
     env,
     log,
     errors: () => errors.join("").replace(printedMails, ""),
@@ -86,7 +98,7 @@ export async function startServer(changed: Environment = {}): Promise<TestServer
 }
 
 export function spawnServer(directory: string, env: Environment) {
-  return Bun.spawn([process.execPath, "--no-env-file", join(root, "src/server.ts")], {
+  return Bun.spawn([...serverProgram], {
     cwd: directory,
     env: { PATH: process.env["PATH"] ?? "", ...env },
     stdin: "ignore",

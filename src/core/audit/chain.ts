@@ -7,7 +7,7 @@
 import type { StoredAuditEvent } from "../../store/audit-events.ts";
 import type { AuditEvent, AuditHead } from "../../store/tables.ts";
 import { canonical } from "../canonical.ts";
-import { checkProof, type Keyring, type Proven, prove, sha256 } from "../secrets.ts";
+import { checkProof, type Keyring, type Proven, prove, sha256, withoutRetired } from "../secrets.ts";
 
 type Personal = Pick<AuditEvent, "ip" | "userAgent">;
 
@@ -77,8 +77,9 @@ export const headOf = (keyring: Keyring, head: Omit<AuditHead, "mac">): AuditHea
   mac: prove(keyring, "audit", asHead(head)),
 });
 
+/** No retired secret proves a head: those are proven anew before it is retired. */
 export const checkHead = (keyring: Keyring, { mac, ...head }: AuditHead): Proven =>
-  mac === null ? "forged" : checkProof(keyring, "audit", asHead(head), mac);
+  mac === null ? "forged" : checkProof(withoutRetired(keyring), "audit", asHead(head), mac);
 
 const erasedBy = "erased:";
 const asErased = (userId: string): string => `erased|${userId}`;

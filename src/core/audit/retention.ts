@@ -2,7 +2,7 @@ import type { Actor } from "../actors.ts";
 import { record } from "../audit.ts";
 import type { Core } from "../core.ts";
 import { fail } from "../errors.ts";
-import { type Budget, rest } from "../upkeep.ts";
+import { type Budget, isOver, rest, soleRun } from "../upkeep.ts";
 import { checkHead, headOf } from "./chain.ts";
 
 export type AuditPurge = Budget & {
@@ -24,44 +24,35 @@ export async function previewAuditPurge(core: Core, keep: number) {
  * over all machines. Fails with `lock_held` where another one runs, with `audit_broken` where somebody moved the anchor.
  */
 export async function purgeAudit(core: Core, by: Actor, options: AuditPurge): Promise<Purged> {
-  const release = await core.store.lock("audit-purge");
-  if (!release)
-    return fail("lock_held", { detail: "Another purge is running. Wait for it to end, or use --lock skip." });
-  try {
-    return await purgeLocked(core, by, options);
-  } finally {
-    await release();
-  }
+  return await soleRun(core, "audit-purge", async () => {
+    const answer = await purgeBatches(core, by, options);
+    return { answer, success: answer.finished ? { entries: answer.removed } : undefined };
+  });
 }
 
 export type Purged = { readonly removed: number; readonly finished: boolean };
 
-async function purgeLocked(core: Core, by: Actor, options: AuditPurge): Promise<Purged> {
+async function purgeBatches(core: Core, by: Actor, options: AuditPurge): Promise<Purged> {
   const startedAt = core.clock.now().getTime();
   const before = timeBefore(core, options.keep);
   let removed = 0;
   let finished = false;
-  for (;;) {
+  while (!finished) {
     const batch = Math.min(options.batchSize, options.maxRows - removed);
-    const over =
-      batch <= 0 || options.interrupted?.aborted || core.clock.now().getTime() - startedAt >= options.maxTime;
-    if (over) break;
+    if (batch <= 0 || isOver(core, startedAt, options)) break;
     const rows = await removeBatch(core, before, batch);
     removed += rows;
     if (rows > 0) options.onBatch?.(rows);
     finished = rows < batch;
-    if (finished) break;
-    await rest(core, options.pause, options.interrupted);
+    if (!finished) await rest(core, options.pause, options.interrupted);
   }
-  await core.store.write(async (tx) => {
-    const anchor = await tx.auditHeads.byName("anchor");
-    const summary = { entries: removed };
-    if (finished) await tx.jobs.recordSuccess({ name: "audit-purge", succeededAt: core.clock.now(), summary });
-    if (removed > 0) {
-      const particulars = { ...summary, up_to: anchor?.seq ?? 0, finished };
+  if (removed > 0) {
+    await core.store.write(async (tx) => {
+      const anchor = await tx.auditHeads.byName("anchor");
+      const particulars = { entries: removed, up_to: anchor?.seq ?? 0, finished };
       await record(core, tx, by, { action: "audit.purged", particulars });
-    }
-  });
+    });
+  }
   return { removed, finished };
 }
 

@@ -1,10 +1,11 @@
 /** Gives the entries of the audit trail their places in the chain: soon after they are written, and in no one's way. */
 import type { Sealed, StoredAuditEvent } from "../../store/audit-events.ts";
 import type { Store, Tx } from "../../store/store.ts";
+import type { AuditHead } from "../../store/tables.ts";
 import { job } from "../actors.ts";
 import { record } from "../audit.ts";
 import type { Core } from "../core.ts";
-import { mintSecret, newestVersion, provenBy } from "../secrets.ts";
+import { mintSecret, provenBy, withoutRetired, writingVersion } from "../secrets.ts";
 import { checkHead, checkWritten, hashOf, headOf, personalDigestOf, placedMac, storedDigestOf } from "./chain.ts";
 
 /** Entries that one transaction seals. */
@@ -45,11 +46,20 @@ async function sealBatch(core: Core, tx: Tx): Promise<number> {
   return sealed.length;
 }
 
-/** The anchor outlives many secrets: it is proven anew by the newest one while the one before is still accepted. */
-async function renewAnchor({ keyring }: Core, tx: Tx): Promise<void> {
-  const anchor = await tx.auditHeads.byName("anchor");
-  if (!anchor || provenBy(anchor.mac) === newestVersion(keyring)) return;
-  if (checkHead(keyring, anchor) === "genuine") await tx.auditHeads.put(headOf(keyring, anchor));
+/** The anchor outlives many secrets: it is proven anew by the one that writes while the one before is still accepted. */
+const renewAnchor = async (core: Core, tx: Tx): Promise<void> =>
+  await renew(core, tx, await tx.auditHeads.byName("anchor"));
+
+async function renew({ keyring }: Core, tx: Tx, head: AuditHead | undefined): Promise<void> {
+  if (!head || provenBy(head.mac) === writingVersion(keyring)) return;
+  if (checkHead(keyring, head) === "genuine") await tx.auditHeads.put(headOf(keyring, head));
+}
+
+/** Has both ends of the chain proven by the secret that writes. */
+export async function renewHeads(core: Core, tx: Tx): Promise<void> {
+  // Claimed: otherwise one that is sealed at this moment would be set back.
+  await renew(core, tx, await tx.auditHeads.claim("head"));
+  await renewAnchor(core, tx);
 }
 
 /** An entry that is not as it was written gets its place and nothing that proves it: so it is found for good. */
@@ -62,7 +72,9 @@ function sealedAfter({ keyring, random }: Core, end: End, entry: StoredAuditEven
   const personalDigest = personalSalt && personalDigestOf(personalSalt, entry);
   const digest = storedDigestOf(personalDigest ? { ...entry, personalDigest } : entry);
   const hash = hashOf(end.hash, seq, digest);
-  const isProven = isAdopted || (entry.mac !== null && checkWritten(keyring, digest, entry.mac) === "genuine");
+  // Who holds a secret that is retired, because it leaked, writes nothing that is proven.
+  const written = entry.mac === null ? "forged" : checkWritten(withoutRetired(keyring), digest, entry.mac);
+  const isProven = isAdopted || written === "genuine";
   const mac = isProven ? placedMac(keyring, { seq, hash }, digest) : entry.mac;
   return { id: entry.id, seq, hash, mac, personalDigest, personalSalt };
 }

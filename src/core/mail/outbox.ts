@@ -6,6 +6,7 @@ import { record } from "../audit.ts";
 import type { Core, Mailer, MailTrouble } from "../core.ts";
 import { DomainError, fail } from "../errors.ts";
 import { type Addressed, type AskedKind, addressed, openContent, sealContent } from "../mail.ts";
+import { followSecrets } from "../secrets/keyrings.ts";
 import { settleAsked } from "./asked-mails.ts";
 import { letterOf } from "./letters.ts";
 
@@ -86,7 +87,7 @@ async function carry(core: Core, by: Actor, mailer: Mailer, mail: Mail): Promise
 
 /** What came of handing it over, or why it was not even tried. */
 async function attempt(core: Core, mailer: Mailer, mail: Mail): Promise<"sent" | "moot" | "left" | MailTrouble> {
-  const content = openContent(core, mail);
+  const content = openContent(core, mail) ?? (await readAnew(core, mail));
   if (!content) return refusal("unreadable");
   const settled = "asked" in content ? await settle(core, mail, content.asked) : content;
   if (settled === "moot" || settled === "left") return settled;
@@ -94,7 +95,16 @@ async function attempt(core: Core, mailer: Mailer, mail: Mail): Promise<"sent" |
   const letter = await letterOf(core, mail, settled);
   // A process that stood still for long has lost it: whoever has it now may be sending it.
   if (core.clock.now().getTime() + sendLimit > mail.dueAt.getTime()) return "left";
-  return (await mailer.send(letter)) ?? "sent";
+  const began = core.meter.now();
+  const trouble = await mailer.send(letter);
+  core.meter.mail(began, trouble !== undefined);
+  return trouble ?? "sent";
+}
+
+/** A rotation of the server secret may have sealed it since this process last read which secrets there are. */
+async function readAnew(core: Core, mail: Mail) {
+  await followSecrets(core);
+  return openContent(core, mail);
 }
 
 const refusal = (code: string): MailTrouble => ({ scope: "mail", permanent: true, code });

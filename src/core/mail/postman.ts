@@ -3,7 +3,7 @@ import type { Store } from "../../store/store.ts";
 import type { Actor } from "../actors.ts";
 import type { Core, MailTrouble } from "../core.ts";
 import { DomainError, fail } from "../errors.ts";
-import { serverJob } from "../upkeep.ts";
+import { serverJob, soleRun } from "../upkeep.ts";
 import { type Delivery, deliverMail, pauseAfter } from "./outbox.ts";
 
 /** How often the postman looks for mails that another process has put into the outbox, in milliseconds. */
@@ -72,7 +72,7 @@ async function goRound(core: Core, interrupted: AbortSignal): Promise<{ wait: nu
   try {
     const wait = await untilDue(core);
     if (wait > 0) return { wait: Math.min(wait, lookEvery) };
-    const { trouble } = await deliverMail(core, serverJob, { interrupted });
+    const { trouble } = await core.meter.job("mail-delivery", () => deliverMail(core, serverJob, { interrupted }));
     return trouble ? { wait: 0, trouble } : { wait: 0 };
   } catch (error) {
     // A database that is away has told everybody already.
@@ -123,17 +123,14 @@ export type Flushed = Omit<Delivery, "left"> & {
  */
 export async function flushMail(core: Core, by: Actor, options: FlushOptions): Promise<Flushed> {
   if (!core.mailer) return fail("mail_not_configured");
-  const release = await core.store.lock("mail-flush");
-  if (!release)
-    return fail("lock_held", { detail: "Another flush is running. Wait for it to end, or use --lock skip." });
-  try {
-    return await flushLocked(core, by, options);
-  } finally {
-    await release();
-  }
+  return await soleRun(core, "mail", async () => {
+    const answer = await flushBatches(core, by, options);
+    const { trouble, finished, ...counts } = answer;
+    return { answer, success: finished ? counts : undefined, problem: trouble?.code };
+  });
 }
 
-async function flushLocked(core: Core, by: Actor, { maxTime, interrupted, onBatch }: FlushOptions): Promise<Flushed> {
+async function flushBatches(core: Core, by: Actor, { maxTime, interrupted, onBatch }: FlushOptions): Promise<Flushed> {
   const startedAt = core.clock.now().getTime();
   const total = { sent: 0, moot: 0, postponed: 0, dead: 0 };
   let trouble: MailTrouble | undefined;
@@ -146,9 +143,17 @@ async function flushLocked(core: Core, by: Actor, { maxTime, interrupted, onBatc
     isOver = interrupted?.aborted === true || core.clock.now().getTime() - startedAt >= maxTime;
   }
   const finished = !trouble && (await untilDue(core)) > 0;
-  if (finished) {
-    const success = { name: "mail-flush", succeededAt: core.clock.now(), summary: total };
-    await core.store.write((tx) => tx.jobs.recordSuccess(success));
-  }
   return { ...total, trouble, finished };
 }
+
+/** What a flush has left undone, as a sentence; `undefined` where all went well. */
+export function leftOf({ trouble, finished, postponed, dead }: Flushed): string | undefined {
+  if (trouble) return `The mail server takes no mails (${trouble.code}). They stay in the outbox, and are tried again.`;
+  const given = dead > 0 ? `${counted(dead)} given up` : undefined;
+  const later = postponed > 0 ? `${counted(postponed)} to be tried again later` : undefined;
+  const parts = [given, later].filter((one) => one !== undefined);
+  if (parts.length > 0) return `${parts.join(", ")}. See \`authctl mail queue list\`.`;
+  return finished ? undefined : "There are more mails to send. Run it again to go on.";
+}
+
+const counted = (mails: number): string => (mails === 1 ? "1 mail" : `${mails.toLocaleString("en-US")} mails`);

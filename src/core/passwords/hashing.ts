@@ -31,6 +31,8 @@ export type Hashing = {
   needsRehash(phc: string): boolean;
   /** A hash that no password fits, to verify against where there is no user: so that both cost the same (rule PW-4). Made once. */
   dummyHash(): Promise<string>;
+  /** Fails with `overloaded` where no place is free: before anything else is done for whoever would find none. */
+  requireRoom(): void;
   readonly waiting: number;
   readonly running: number;
 };
@@ -71,6 +73,8 @@ export function createHashing(options: HashingOptions, clock: Clock, meter: Mete
       return dummy;
     },
 
+    requireRoom: turns.requireRoom,
+
     get waiting() {
       return turns.waiting;
     },
@@ -100,15 +104,18 @@ function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, 
     return { retryAfter: Math.min(60, Math.max(1, Math.ceil(drained / 1000))) };
   };
 
+  function requireRoom(): void {
+    if (running < concurrency || waiting.size < queue) return;
+    meter.hashRefused("queue-full");
+    fail("overloaded", overloaded());
+  }
+
   async function enter(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
+    requireRoom();
     if (running < concurrency) {
       running++;
       return;
-    }
-    if (waiting.size >= queue) {
-      meter.hashRefused("queue-full");
-      fail("overloaded", overloaded());
     }
     const turn = Promise.withResolvers<void>();
     const giveUp = (reason: unknown) => {
@@ -142,6 +149,7 @@ function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, 
   }
 
   return {
+    requireRoom,
     async take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
       const came = meter.now();
       await enter(signal);

@@ -7,7 +7,7 @@ import { consumeChallenge, type Issued, issueChallenge, readChallenge } from "..
 import type { Core } from "../core.ts";
 import { fail } from "../errors.ts";
 import { addresseeOf, askForMail, queueMail, sendsMail } from "../mail.ts";
-import { provePassword } from "../passwords.ts";
+import { hasSamePassword, provePassword } from "../passwords.ts";
 import { reserveMail } from "../tries.ts";
 import { getUser, type Member } from "../users.ts";
 import { emailOf } from "./identities.ts";
@@ -83,7 +83,7 @@ export async function requestEmailChange(core: Core, by: UserActor, address: str
     await reserveMail(core, tx, by, next.emailKey);
     // The password was right a moment ago; since then it may have been changed, or everybody signed out.
     const current = await tx.users.claim(user.id);
-    if (current?.passwordHash !== user.passwordHash || current.epoch !== by.session.epoch) fail("unauthenticated");
+    if (!hasSamePassword(core, user, current) || current.epoch !== by.session.epoch) fail("unauthenticated");
     const holder = await tx.users.byEmailKey(next.emailKey);
     const { facts } = await issueChallenge(core, tx, user.id, "change-email", next);
     // Without a token, which would be one statement more: the page then asks for the address.

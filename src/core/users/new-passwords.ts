@@ -1,4 +1,4 @@
-/** Every way to a new password: by the old one, by an operator, and by a mail. */
+/** Every way to a new password: by the old one, by an operator, by a mail, and by a link that an operator hands over. */
 import type { Tx } from "../../store/store.ts";
 import type { User } from "../../store/tables.ts";
 import type { Actor, UserActor } from "../actors.ts";
@@ -8,8 +8,8 @@ import type { Core } from "../core.ts";
 import { fail } from "../errors.ts";
 import { notify } from "../mail/notices.ts";
 import { addresseeOf, askForMail, queueMail, sendsMail } from "../mail.ts";
-import { hashPassword, provePassword } from "../passwords.ts";
-import { requireAuthorityOver } from "../roles.ts";
+import { hashPassword, passwordTextNow, provePassword } from "../passwords.ts";
+import { adminRole, requireAuthorityOver } from "../roles.ts";
 import { endAllSessions } from "../sessions.ts";
 import { forgiveTries, reserveMail } from "../tries.ts";
 import { checkPasswordOf, getUser } from "../users.ts";
@@ -23,7 +23,10 @@ export async function changePassword(core: Core, by: UserActor, current: string,
   await checkPasswordOf(core, next, user, "new_password");
   const passwordHash = await hashPassword(core, user.id, next);
   await core.store.write(async (tx) => {
-    const replaced = await tx.users.replacePassword(user.id, user.passwordHash, passwordHash, core.clock.now());
+    const replace = async (from: string | null | undefined): Promise<boolean> =>
+      from !== undefined && (await tx.users.replacePassword(user.id, from, passwordHash, core.clock.now()));
+    // A rotation of the server secret may have sealed it anew.
+    const replaced = (await replace(user.passwordHash)) || (await replace(await passwordTextNow(core, tx, user)));
     if (!replaced) return fail("invalid_credentials", { detail: "The password was changed a moment ago." });
     // From here on nobody else can move the epoch: whoever was signed out before this stays signed out.
     const fresh = await tx.users.byId(user.id);
@@ -69,12 +72,52 @@ export async function orderReset(core: Core, by: Actor, id: string): Promise<Iss
 }
 
 /**
+ * Makes a link that sets a new password, for an admin who has lost the password and the mailbox: the operator at the
+ * shell hands it over. It lives for a quarter of an hour, and the one before it is void. Fails with `not_an_admin`
+ * where it is for admins only, and with `user_disabled`.
+ */
+export async function orderRecovery(
+  core: Core,
+  by: Actor,
+  id: string,
+  { anyUser }: { readonly anyUser: boolean },
+): Promise<Issued> {
+  return await core.store.write(async (tx) => {
+    const user = await activeUser(tx, id);
+    if (!anyUser && !(await tx.users.rolesOf(user.id)).includes(adminRole)) fail("not_an_admin");
+    const issued = await issueChallenge(core, tx, user.id, "recover", user);
+    await record(core, tx, by, { action: "user.recovery_ordered", userId: user.id });
+    return issued;
+  });
+}
+
+/**
+ * Sets the password of whoever was handed the token, and signs nobody in. It says nothing of the address, which nobody
+ * has shown to read the mail of. Fails as `resetPassword` does.
+ */
+export async function recoverAccount(core: Core, by: Actor, token: string, password: string): Promise<void> {
+  await setByToken(core, by, "recover", token, password);
+}
+
+/**
  * Sets the password of whoever the token was sent to, and signs nobody in. What a stranger may have set up with the
  * address before its owner came ends here: the password, every session, every other link (rules PW-8, REG-5). Fails
  * with `token_invalid`, and with `weak_password`, which leaves the token as it is.
  */
 export async function resetPassword(core: Core, by: Actor, token: string, password: string): Promise<void> {
-  const presented = readChallenge(token, ["reset-password"]) ?? fail("token_invalid");
+  await setByToken(core, by, "reset-password", token, password);
+}
+
+const reasons = { "reset-password": "reset", recover: "recovered" } as const;
+
+async function setByToken(
+  core: Core,
+  by: Actor,
+  purpose: keyof typeof reasons,
+  token: string,
+  password: string,
+): Promise<void> {
+  const presented = readChallenge(token, [purpose]) ?? fail("token_invalid");
   const known = await core.store.challenges.bySecret(presented.purpose, presented.secretHash, core.clock.now());
   const owner = (known && (await core.store.users.byId(known.userId))) ?? fail("token_invalid");
   await checkPasswordOf(core, password, owner);
@@ -83,14 +126,20 @@ export async function resetPassword(core: Core, by: Actor, token: string, passwo
     const { challenge, user } = await consumeChallenge(core, tx, presented);
     if (user.emailKey !== challenge.emailKey) fail("token_invalid");
     await tx.users.update(user.id, { passwordHash, updatedAt: core.clock.now() });
-    await markVerified(core, tx, by, user);
+    if (purpose === "reset-password") await markVerified(core, tx, by, user);
     await forgiveTries(tx, by, user.id);
-    await recordNewPassword(core, tx, by, user, "reset");
+    await recordNewPassword(core, tx, by, user, reasons[purpose]);
   });
 }
 
 /** What a new password brings with it (rule PW-8): no session and no link lives on, and the owner is told. Answers the new epoch. */
-async function recordNewPassword(core: Core, tx: Tx, by: Actor, user: User, reason?: "reset"): Promise<number> {
+async function recordNewPassword(
+  core: Core,
+  tx: Tx,
+  by: Actor,
+  user: User,
+  reason?: "reset" | "recovered",
+): Promise<number> {
   await tx.challenges.spendAll(user.id);
   await notify(core, tx, by, user, "password-changed");
   await record(core, tx, by, { action: "user.password_changed", userId: user.id, ...(reason && { reason }) });

@@ -79,16 +79,16 @@ export async function restoreUser(core: Core, by: Actor, tombstone: Tombstone): 
   });
 }
 
-/** How many could no longer be restored at `before`, and when the first of them was deleted. */
-export const expiredTombstones = async (core: Core, before: Date) =>
-  await core.store.tombstones.expired(new Date(before.getTime() - core.settings.TOMBSTONE_TTL));
+/** Who was deleted by then can no longer be restored at `before`. */
+export const tombstonesBefore = (core: Core, before: Date): Date =>
+  new Date(before.getTime() - core.settings.TOMBSTONE_TTL);
 
 /**
  * Removes who could no longer be restored at `before`, and where they came from out of the audit trail, which stays.
  * Writes at most `limit` rows: a person whose trail is longer than that goes with a later call.
  */
 export async function purgePeople(core: Core, tx: Tx, by: Actor, before: Date, limit: number) {
-  const deletedBefore = new Date(before.getTime() - core.settings.TOMBSTONE_TTL);
+  const deletedBefore = tombstonesBefore(core, before);
   let left = limit;
   let removed = 0;
   for (; left > 0; left--) {

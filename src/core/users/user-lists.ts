@@ -17,7 +17,8 @@ export const userSorts = [
 /** Which users, as a person asks for them: `query` is the beginning of an address, a user name or a full name. */
 export type UserQuery = Omit<UserFilter, "prefix"> & { readonly query?: string; readonly sort?: UserSort };
 
-const selectionOf = ({ query, sort, ...filter }: UserQuery): UserSelection => ({
+/** What the database is asked for. */
+export const selectionOf = ({ query, sort, ...filter }: UserQuery): UserSelection => ({
   filter: { ...filter, ...(query !== undefined && { prefix: prefixKeys(query) }) },
   sort,
 });

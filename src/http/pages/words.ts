@@ -12,7 +12,8 @@ type Words = {
   readonly done: string;
   /** Where the address of the page holds no token, or one that is not good any more. */
   readonly ask: string;
-  readonly asked: string;
+  /** Left out where nobody can ask for another link here. */
+  readonly asked?: string;
 };
 
 type CommonWords = {
@@ -27,7 +28,7 @@ type CommonWords = {
   readonly failures: Readonly<Record<string, string>>;
 };
 
-export const pageNames = ["verify-email", "reset-password"] as const;
+export const pageNames = ["verify-email", "reset-password", "recover"] as const;
 export type PageName = (typeof pageNames)[number];
 
 export const words: Readonly<Record<Language, Readonly<Record<PageName, Words>> & { readonly common: CommonWords }>> = {
@@ -47,6 +48,13 @@ export const words: Readonly<Record<Language, Readonly<Record<PageName, Words>> 
       done: "Your new password is set. You can close this page and sign in with it.",
       ask: "Enter the address of your account, and we send you a link that lets you choose a new password.",
       asked: "If there is an account with this address, a mail is on its way. Please look into your mailbox.",
+    },
+    recover: {
+      title: "Choose a new password",
+      lead: "This link was made for you by who runs this service. Afterwards you are signed out everywhere, and sign in with the new password.",
+      button: "Set the new password",
+      done: "Your new password is set. You can close this page and sign in with it.",
+      ask: "Open the link once more as it was given to you. If it does not work any longer, ask who runs this service for another one.",
     },
     common: {
       email: "Your address",
@@ -85,6 +93,13 @@ export const words: Readonly<Record<Language, Readonly<Record<PageName, Words>> 
       ask: "Geben Sie die Adresse Ihres Kontos ein. Wir senden Ihnen einen Link, mit dem Sie ein neues Passwort wählen.",
       asked:
         "Falls es ein Konto mit dieser Adresse gibt, ist eine Mail unterwegs. Bitte sehen Sie in Ihrem Postfach nach.",
+    },
+    recover: {
+      title: "Neues Passwort wählen",
+      lead: "Diesen Link hat der Betreiber dieses Dienstes für Sie gemacht. Danach sind Sie überall abgemeldet und melden sich mit dem neuen Passwort an.",
+      button: "Neues Passwort setzen",
+      done: "Ihr neues Passwort gilt. Sie können diese Seite schließen und sich damit anmelden.",
+      ask: "Öffnen Sie den Link noch einmal so, wie Sie ihn erhalten haben. Falls er nicht mehr gilt, bitten Sie den Betreiber um einen neuen.",
     },
     common: {
       email: "Ihre Adresse",

@@ -33,6 +33,16 @@ export type Release = () => void | Promise<void>;
 /** Connections of a pool, and how many wait for one. */
 export type Connections = { readonly idle: number; readonly used: number; readonly waiting: number };
 
+/** What of a file holds nothing any more. */
+export type Slack = {
+  /** In pages. */
+  readonly free: number;
+  /** In pages, the free ones with the others. */
+  readonly total: number;
+  /** Whether it can be given back to the file system without a copy of the whole file. */
+  readonly returnable: boolean;
+};
+
 /** One database behind the store: the seam between the two dialects. */
 export type Dialect = {
   readonly name: "sqlite" | "postgres";
@@ -51,8 +61,19 @@ export type Dialect = {
   readonly now?: () => Promise<Date>;
   /** Left out where there is no pool. */
   readonly connections?: () => Connections;
+  /**
+   * Another number as soon as anybody has committed anything. Left out where it takes a round trip to know: a reading
+   * is as cheap then.
+   */
+  readonly version?: () => number;
   /** In bytes, with everything that belongs to it. */
   size(): Promise<number>;
+  /** `undefined` where the database sees to that by itself. */
+  slack(): Promise<Slack | undefined>;
+  /** Gives at most so many free pages back to the file system, in one transaction. */
+  giveBack(pages: number): Promise<void>;
+  /** Brings all that was written to where it stays, and empties the log of it, unless somebody is reading there. */
+  flatten(): Promise<void>;
   readonly migrations: Migrations;
   close(): Promise<void>;
 };

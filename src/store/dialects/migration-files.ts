@@ -19,6 +19,9 @@ export type Applied = {
   readonly additive: boolean;
 };
 
+/** Above this file's place in the tree; in a compiled program all code stands at the root of what it holds. */
+const home = import.meta.dir.replace(/\/src\/store\/dialects$/, "");
+
 const statements = (text: string) =>
   text
     .split("--> statement-breakpoint")
@@ -34,7 +37,7 @@ function wayBack(text: string): readonly string[] | undefined {
 /** The migrations that this version has, oldest first; or those of another folder. */
 export function readMigrationFiles(
   dialect: "sqlite" | "postgres",
-  folder = join(import.meta.dir, "../../../drizzle", dialect),
+  folder = join(home, "drizzle", dialect),
 ): MigrationFile[] {
   const names = readdirSync(folder).filter((name) => name.endsWith(".sql"));
   return names

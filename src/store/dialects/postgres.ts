@@ -7,10 +7,13 @@ import { negotiated, type PostgresOptions } from "./postgres-connection.ts";
 import { causedByServer, isConflict, isSilence } from "./postgres-errors.ts";
 import { postgresKit } from "./postgres-kit.ts";
 import { postgresMigrations } from "./postgres-migrations.ts";
+import { createTurnstile } from "./turnstile.ts";
 
 /** How often a transaction is begun anew because another one was in the way. */
 const attempts = 5;
 
+/** How long a write waits for its turn, in milliseconds: as long as a read for a connection. */
+const turnPatience = 5_000;
 /** How long closing waits for the server, in milliseconds. */
 const farewell = 2_000;
 /** Who reads everything may take long, and waits in between for what it does with it. */
@@ -22,6 +25,11 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
   const translate = (error: unknown): unknown => (causedByServer(error) ? failures.unavailable(error) : error);
   const config = await negotiated(options, failures);
   const pool = new pg.Pool({ ...config, max: options.maxConnections });
+  // Writes wait for the locks of each other, and must not wait with every connection in their hands: some are for reads alone.
+  const writers = createTurnstile(options.maxConnections - Math.ceil(options.maxConnections / 4), {
+    patience: turnPatience,
+    late: () => failures.unavailable(new Error("no turn to write")),
+  });
   // Without these two a backend that dies ends this process, by an error that nobody listens to.
   pool.on("error", () => {});
   pool.on("connect", (client) => client.on("error", () => {}));
@@ -58,10 +66,19 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
     }
   };
 
+  const transactInTurn = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
+    await writers.enter();
+    try {
+      return await transact((db) => inside.run(true, work, db));
+    } finally {
+      writers.leave();
+    }
+  };
+
   const write = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await transact((db) => inside.run(true, work, db));
+        return await transactInTurn(work);
       } catch (error) {
         if (!isConflict(error) || attempt === attempts) throw translate(error);
         // Uneven steps, so that those who met do not meet again.
@@ -120,7 +137,7 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
     connections: () => ({
       idle: pool.idleCount,
       used: pool.totalCount - pool.idleCount,
-      waiting: pool.waitingCount,
+      waiting: pool.waitingCount + writers.waiting,
     }),
     size: async () => {
       const { rows } = await telling(
@@ -128,6 +145,10 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
       );
       return Number(rows[0]?.bytes ?? 0);
     },
+    // Its own vacuum makes room for what comes; a file that is large stays so.
+    slack: () => Promise.resolve(undefined),
+    giveBack: () => Promise.resolve(),
+    flatten: () => Promise.resolve(),
     migrations: postgresMigrations(config, options.schema, failures, translate),
     close: async () => {
       // A server that has gone silent says no good-bye, and must not keep this process.

@@ -1,6 +1,26 @@
+import { getTableColumns, type SQL, sql, type Table } from "drizzle-orm";
+
 /**
  * A query that is prepared once. SQLite keeps the statement; Postgres wants a name for it, and drizzle's types
  * for SQLite, which are the types of the store, know of none.
  */
 export const prepared = <Query>(name: string, query: { prepare(): Query }): Query =>
   (query as { prepare(name: string): Query }).prepare(name);
+
+/**
+ * A text that comes with each execution, for queries over several tables. Not the bare placeholder: SQLite looks at
+ * the value of one while it plans, and so plans a join anew for each value, which takes six times as long as the
+ * query itself.
+ */
+export const givenText = (name: string): SQL => sql`cast(${sql.placeholder(name)} as text)`;
+
+/** Each column of a table as it comes with each execution: what is to be inserted by a prepared query. */
+export const givenRow = <T extends Table>(table: T): Record<keyof T["$inferInsert"], SQL> =>
+  Object.fromEntries(
+    Object.entries(getTableColumns(table)).map(([name, column]) => [
+      name,
+      // drizzle asks a column to write nothing down, too.
+      sql`${sql.param(sql.placeholder(name), { mapToDriverValue: (value: unknown) => (value === null ? null : column.mapToDriverValue(value)) })}`,
+    ]),
+    // One member for each column, by its own name
+  ) as Record<keyof T["$inferInsert"], SQL>;

@@ -12,10 +12,12 @@ export const {
   challenges,
   mails,
   signingKeys,
+  serverSecrets,
   auditEvents,
   auditHeads,
   tries,
   bans,
   jobs,
+  jobFailures,
   servers,
 } = defineTables(sqliteKit);

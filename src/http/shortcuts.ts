@@ -1,0 +1,78 @@
+/**
+ * What every request of every app asks for, answered at once: without a promise, a route or a hook. A shortcut only
+ * ever gives the answer that its route would give, and a test asks both for everything. Where anything is out of the
+ * ordinary it gives none: then the request goes through the app, which knows nothing of shortcuts.
+ */
+import { clientFrom } from "../core/actors.ts";
+import type { Core } from "../core/core.ts";
+import { DomainError } from "../core/errors.ts";
+import { type Principal, recognise, sessionsAtHand } from "../core/sessions.ts";
+import { sessionView, userView } from "../core/views.ts";
+import type { Account } from "../store/tables.ts";
+import { type Handles, handlesOf } from "./guards.ts";
+import { etagOf } from "./preconditions.ts";
+
+/** What an answer is made of: JSON, with its tag where it has one, and whose it is. */
+export type AtOnce = Rendered & { readonly principal: Principal };
+type Rendered = { readonly body: string; readonly etag: string | undefined };
+
+export type Shortcuts = {
+  /** Whether there is one for this path, in its one spelling and without a query. */
+  knows(path: string): boolean;
+  answer(
+    request: Request,
+    path: string,
+    from: { readonly ip: string | null; readonly requestId: string },
+    now: Date,
+  ): AtOnce | DomainError | undefined;
+};
+
+export function shortcuts(core: Core): Shortcuts {
+  const refusal = new DomainError("unauthenticated");
+  const answers: ReadonlyMap<string, (principal: Principal) => Rendered | undefined> = new Map([
+    ["/api/v1/users/me", ownAccount()],
+    ["/api/v1/sessions", (principal) => ownSessions(core, principal)],
+  ]);
+
+  return {
+    knows: (path) => answers.has(path),
+    answer(request, path, { ip, requestId }, now) {
+      const answer = answers.get(path);
+      if (!answer || request.method !== "GET" || request.headers.has("if-none-match")) return undefined;
+      const handles = handlesOf(core, request);
+      const token = onlyCredential(handles);
+      if (token === undefined) return undefined;
+      const client = clientFrom({ ip, requestId, userAgent: request.headers.get("user-agent") });
+      const principal = recognise(core, token, client, now);
+      // A browser is to forget a cookie that is refused.
+      if (principal === "forged") return handles.bearer === undefined ? undefined : refusal;
+      const rendered = principal && answer(principal);
+      return rendered && { body: rendered.body, etag: rendered.etag, principal };
+    },
+  };
+}
+
+/** Where two credentials come, it takes more to know which one counts. */
+function onlyCredential({ bearer, accessCookie, sessionCookie }: Handles): string | undefined {
+  if (bearer !== undefined) return bearer;
+  return accessCookie === undefined || sessionCookie === undefined ? (accessCookie ?? sessionCookie) : undefined;
+}
+
+/** `GET /api/v1/users/me`, written once for as long as the account is kept as it is. */
+function ownAccount() {
+  const written = new WeakMap<Account, Rendered>();
+  return ({ user, roles }: Principal): Rendered => {
+    const known = written.get(user);
+    if (known) return known;
+    const rendered = { body: JSON.stringify(userView(user, roles)), etag: etagOf(user) };
+    written.set(user, rendered);
+    return rendered;
+  };
+}
+
+/** `GET /api/v1/sessions`. */
+function ownSessions(core: Core, { user, session }: Principal): Rendered | undefined {
+  const sessions = sessionsAtHand(core, user.id);
+  const body = sessions && JSON.stringify(sessions.map((one) => sessionView(one, session.id)));
+  return body === undefined ? undefined : { body, etag: undefined };
+}
