@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Core } from "../../src/core/core.ts";
 import { type Check, healthOf } from "../../src/core/health.ts";
 import { openTestCore, type TestCore } from "../support/core.ts";
-import { rawSql } from "../support/database.ts";
+import { dialect, rawSql } from "../support/database.ts";
 import { counted } from "../support/watched.ts";
 
 const server = { id: "one", host: "test", version: "1", startedAt: new Date(0) };
@@ -31,7 +31,10 @@ describe("a server is healthy", () => {
     const health = healthOf(core, server);
     await health();
     await core.store.migrations.down(1);
-    expect(failing(await later(core, health))).toContain("schema");
+    // The last migration made what a server says of itself, and what is known of a key. SQLite takes the quoted name
+    // of a column that is not there for a text.
+    const broken = ["database", "schema", ...(dialect === "postgres" ? ["signing_key"] : [])];
+    expect(failing(await later(core, health))).toEqual(broken);
     await core.store.migrations.up(core.clock.now());
     // What was wrong is looked at again after a second.
     core.clock.advance(1_000);
