@@ -139,7 +139,7 @@ export async function callServers(
     const took = core.clock.now().getTime() - begun.getTime();
     const there = new Map((await core.store.servers.seenSince(new Date(0))).map((one) => [one.id, one]));
     // Who has left meanwhile serves nobody; and a later call is an answer to this one, too.
-    const waitedFor = called.filter(({ id }) => there.has(id));
+    const waitedFor = called.filter(({ id }) => there.has(id)).toSorted((one, other) => (one.id < other.id ? -1 : 1));
     const isHeard = ({ id }: Server): boolean => (there.get(id)?.heard ?? "") >= call;
     const silent = waitedFor.filter((one) => !isHeard(one));
     if (silent.length === 0 || took >= timeout || interrupted?.aborted)

@@ -82,6 +82,16 @@ test(
   async () => {
     const chance = seededChance(seed);
     const kept = (): string => readFileSync(join(server.directory, "secret.key"), "utf8").trim();
+    // How long a whole one takes on this machine: each round is killed at some moment of it.
+    const timed = async (): Promise<number> => {
+      const begun = performance.now();
+      await run("secret", "rotate", "--pause", "1ms");
+      return performance.now() - begun;
+    };
+    const whileUp = await timed();
+    await server.stop();
+    const whileDown = await timed();
+    await server.restart();
     let killed = 0;
     for (let round = 0; round < rounds; round++) {
       const isUp = round % 3 === 0;
@@ -94,7 +104,7 @@ test(
         stdout: "ignore",
         stderr: "ignore",
       });
-      await Bun.sleep(isUp ? 200 + chance.below(2_500) : 150 + chance.below(500));
+      await Bun.sleep(((isUp ? whileUp : whileDown) * chance.below(1_000)) / 1_000);
       child.kill("SIGKILL");
       if ((await child.exited) !== 0) killed += 1;
       // Whole, whenever it was: what was there before is there, and at most one more.
