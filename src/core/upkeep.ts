@@ -30,7 +30,7 @@ export type Done<T> = {
  * One run of a job, and no other at the same time over all machines: the lock ends with its holder. Fails with
  * `lock_held` where another run is on its way, and with whatever `work` fails with.
  */
-export async function soleRun<T>(core: Core, name: JobName, work: () => Promise<Done<T>>): Promise<T> {
+export async function soleRun<T>(core: Core, name: JobName | "backup", work: () => Promise<Done<T>>): Promise<T> {
   const release = await core.store.lock(name);
   if (!release) {
     const detail = `Another run of ${name} is on its way. Wait for it to end, or use --lock skip.`;
@@ -53,7 +53,7 @@ export async function soleRun<T>(core: Core, name: JobName, work: () => Promise<
 }
 
 /** Where not even this can be written, the log alone tells. */
-async function recordFailure(core: Core, name: JobName, problem: string): Promise<void> {
+async function recordFailure(core: Core, name: JobName | "backup", problem: string): Promise<void> {
   try {
     await core.store.write((tx) => tx.jobs.recordFailure({ name, failedAt: core.clock.now(), problem }));
   } catch (error) {

@@ -140,6 +140,9 @@ describe("backup create", () => {
     using shell = await withData(1);
     writeFileSync(shell.file("a-file"), "");
     expect(await failure(shell, "backup create --out a-file")).toMatchObject({ exit: 69, code: "backup_not_written" });
+    // So that a monitor hears of it, too.
+    const failures = await shell.core((core) => core.store.jobs.failures());
+    expect(failures).toMatchObject([{ name: "backup", problem: "backup_not_written" }]);
   });
 
   test("is of one moment, whatever is written meanwhile", async () => {

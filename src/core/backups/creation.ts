@@ -6,6 +6,7 @@ import type { Core } from "../core.ts";
 import { fail } from "../errors.ts";
 import { examine, sqlName } from "../moving.ts";
 import { prove, seal, versionsOf } from "../secrets.ts";
+import { soleRun } from "../upkeep.ts";
 import type { Draft, Shelf } from "./archive.ts";
 import { canaryContext, type Examined, examineBackup, proofText } from "./examination.ts";
 import { digesting, format, type Manifest, type Trailer } from "./format.ts";
@@ -33,11 +34,7 @@ export type Created = {
  * and with `backup_not_written`, which leaves nothing.
  */
 export async function createBackup(core: Core, by: Actor, shelf: Shelf, options: CreateOptions): Promise<Created> {
-  const release = await core.store.lock("backup");
-  if (!release) {
-    return fail("lock_held", { detail: "Another backup is being made. Wait for it to end, or use --lock skip." });
-  }
-  try {
+  return await soleRun(core, "backup", async () => {
     // Whatever can be: the chain of the copy goes on from where this one stands now.
     await sealAudit(core);
     const manifest = await manifestOf(core, options.version);
@@ -46,16 +43,12 @@ export async function createBackup(core: Core, by: Actor, shelf: Shelf, options:
     );
     const examined = await readBack(core, draft, manifest, options);
     const removed = options.keep === undefined ? [] : await shelf.prune(options.keep);
-    const rows = examined.tables.reduce((sum, one) => sum + one.rows, 0);
-    await core.store.write(async (tx) => {
-      const summary = { bytes: draft.bytes, rows };
-      await tx.jobs.recordSuccess({ name: "backup", succeededAt: core.clock.now(), summary });
-      await record(core, tx, by, { action: "backup.created", particulars: { id: manifest.id, ...summary } });
-    });
-    return { file: draft.archive.name, bytes: draft.bytes, examined, removed };
-  } finally {
-    await release();
-  }
+    const success = { bytes: draft.bytes, rows: examined.tables.reduce((sum, one) => sum + one.rows, 0) };
+    await core.store.write((tx) =>
+      record(core, tx, by, { action: "backup.created", particulars: { id: manifest.id, ...success } }),
+    );
+    return { answer: { file: draft.archive.name, bytes: draft.bytes, examined, removed }, success };
+  });
 }
 
 async function readBack(
