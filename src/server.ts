@@ -63,8 +63,6 @@ export async function startServer(starting: Starting): Promise<Serving> {
     const health = healthOf(core, presence);
     await join(core, presence);
     await health();
-    // Made before anybody can measure it: the first unknown user costs no more than the next one (rule PW-4).
-    core.hashing.dummyHash().catch((error: unknown) => log.error("dummy_hash_failed", {}, error));
     const app = createApp(core, {
       version,
       health,

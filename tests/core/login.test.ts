@@ -65,7 +65,6 @@ describe("PW-4 a sign-in that fails", () => {
       await registerAda(core);
       await createUser(core, root, { email: "none@example.com" });
       await disableUser(core, root, (await registerAda(core, "off@example.com")).user.id);
-      await core.hashing.dummyHash();
       const hashed = countedHashing(core);
       const { core: watchedCore, calls } = counted(hashed.core);
       expect(await codeOf(signIn(name, password, watchedCore))).toBe("invalid_credentials");

@@ -5,7 +5,7 @@
 import type { Clock } from "../core.ts";
 import { DomainError, fail } from "../errors.ts";
 import { type Meter, noMeter } from "../meter.ts";
-import { fitsPasswordBytes, maxPasswordBytes, normalizePassword } from "./password-policy.ts";
+import { fitsPasswordBytes, normalizePassword } from "./password-policy.ts";
 import { argon2Cost, readHash, type StoredHash } from "./stored-hashes.ts";
 
 export type HashingOptions = {
@@ -29,20 +29,22 @@ export type Hashing = {
   verify(password: string, phc: string, signal?: AbortSignal): Promise<boolean>;
   /** Whether a hash was made with other parameters than those of today, or by another scheme. */
   needsRehash(phc: string): boolean;
-  /** A hash that no password fits, to verify against where there is no user: so that both cost the same (rule PW-4). Made once. */
-  dummyHash(): Promise<string>;
+  /** A hash that no password fits, to verify against where there is no user: so that both cost the same (rule PW-4). */
+  readonly dummyHash: string;
   /** Fails with `overloaded` where no place is free: before anything else is done for whoever would find none. */
   requireRoom(): void;
   readonly waiting: number;
   readonly running: number;
 };
 
+/** 32 bytes of zero, in the alphabet of PHC strings. */
+const zeros = "A".repeat(43);
+
 export function createHashing(options: HashingOptions, clock: Clock, meter: Meter = noMeter): Hashing {
   const { memoryCost, timeCost } = options;
   const turns = createTurns({ maxWait: 2000, ...options }, clock, meter);
   const compute = (text: string, signal?: AbortSignal) =>
     turns.take(() => Bun.password.hash(text, { algorithm: "argon2id", memoryCost, timeCost }), signal);
-  let dummy: Promise<string> | undefined;
 
   return {
     async hash(password, signal) {
@@ -64,14 +66,8 @@ export function createHashing(options: HashingOptions, clock: Clock, meter: Mete
       return cost?.variant !== "id" || cost.memory !== memoryCost || cost.passes !== timeCost || cost.lanes !== 1;
     },
 
-    dummyHash() {
-      // Longer than any password that `verify` looks at, so nobody can know it.
-      dummy ??= compute("x".repeat(maxPasswordBytes + 1)).catch((error: unknown) => {
-        dummy = undefined;
-        throw error;
-      });
-      return dummy;
-    },
+    // Nobody has ever hashed anything to 256 bits of zero. Its cost is that of the real ones, whose lengths it has.
+    dummyHash: `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=1$${zeros}$${zeros}`,
 
     requireRoom: turns.requireRoom,
 

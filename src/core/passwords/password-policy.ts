@@ -7,7 +7,7 @@
 import { fail, type InputError } from "../errors.ts";
 
 /** Bytes of UTF-8 beyond which a password is refused before any work is done with it (rule PW-5). */
-export const maxPasswordBytes = 1024;
+const maxPasswordBytes = 1024;
 const maxPasswordLength = 256;
 
 /** The form that is measured and hashed, so that one password typed on two keyboards stays one (NFKC, rule PW-2). */
