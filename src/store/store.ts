@@ -110,7 +110,7 @@ export type Watch = {
 
 const unwatched: Watch = { now: () => 0, over: () => {} };
 
-/** The store on one database. The schema must be there: queries are prepared at once, so that each request is spared it. */
+/** The store on one database. The schema must be there: a query is prepared when it is first asked, and kept. */
 export function createStore(dialect: Dialect, watch = unwatched): Store {
   const { tables } = dialect;
   // SQLite has one writing connection for good; Postgres brings another one for each transaction.

@@ -1,11 +1,21 @@
 import { getTableColumns, type SQL, sql, type Table } from "drizzle-orm";
 
 /**
- * A query that is prepared once. SQLite keeps the statement; Postgres wants a name for it, and drizzle's types
- * for SQLite, which are the types of the store, know of none.
+ * A query that is prepared once: when it is first asked, as a start asks few of them. SQLite keeps the statement;
+ * Postgres wants a name for it, and drizzle's types for SQLite, which are the types of the store, know of none.
  */
-export const prepared = <Query>(name: string, query: { prepare(): Query }): Query =>
-  (query as { prepare(name: string): Query }).prepare(name);
+export function prepared<Query extends { execute(values?: Record<string, unknown>): unknown }>(
+  name: string,
+  query: { prepare(): Query },
+): Pick<Query, "execute"> {
+  let ready: Query | undefined;
+  return {
+    execute: (values) => {
+      ready ??= (query as { prepare(name: string): Query }).prepare(name);
+      return ready.execute(values);
+    },
+  };
+}
 
 /**
  * A text that comes with each execution, for queries over several tables. Not the bare placeholder: SQLite looks at
