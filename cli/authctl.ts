@@ -1,7 +1,6 @@
 #!/usr/bin/env -S bun --no-env-file
 import { hostname, userInfo } from "node:os";
-import { isatty } from "node:tty";
-import { systemClock, systemRandom } from "../src/adapters/system.ts";
+import { isTerminal, systemClock, systemRandom } from "../src/adapters/system.ts";
 import { type Io, type Output, PipeClosed, type Signal } from "./io.ts";
 import { workerName } from "./ourselves.ts";
 import { run } from "./run.ts";
@@ -11,7 +10,7 @@ const signals: readonly Signal[] = ["SIGINT", "SIGTERM"];
 function output(file: Bun.BunFile, descriptor: 1 | 2, columns: () => number | undefined): Output {
   const sink = file.writer();
   return {
-    isTTY: isatty(descriptor),
+    isTTY: isTerminal(descriptor),
     get columns() {
       return columns() ?? 80;
     },
@@ -40,7 +39,9 @@ const io: Io = {
     return hostname();
   },
   stdin: {
-    isTTY: isatty(0),
+    get isTTY() {
+      return isTerminal(0);
+    },
     async read() {
       input ??= process.stdin[Symbol.asyncIterator]();
       const { value, done } = await input.next();

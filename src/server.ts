@@ -1,9 +1,8 @@
 import { hostname } from "node:os";
-import { isatty } from "node:tty";
 import { version } from "../package.json";
 import { createLog } from "./adapters/log.ts";
 import { createMeter } from "./adapters/meter.ts";
-import { systemRandom } from "./adapters/system.ts";
+import { isTerminal, systemRandom } from "./adapters/system.ts";
 import type { Supervisor } from "./adapters/workers.ts";
 import { loadConfig } from "./config.ts";
 import { startCaretaker } from "./core/caretaker.ts";
@@ -34,7 +33,7 @@ type Starting = Omit<Opening, "purpose" | "log" | "meter"> & {
 /** From settings to a listening server. The only place that listens. */
 export async function startServer(starting: Starting): Promise<Serving> {
   const settings = settle(starting);
-  const log = createLog(settings, { isTerminal: isatty(1), fd: 1 });
+  const log = createLog(settings, { isTerminal: isTerminal(1), fd: 1 });
   const metrics = createMeter(version, starting.worker);
   const traces =
     settings.TRACES_URL === undefined
@@ -60,9 +59,8 @@ export async function startServer(starting: Starting): Promise<Serving> {
     const startedAt = core.clock.now();
     const presence: Presence = { id: core.random.id(startedAt), host: hostname(), version, startedAt };
     const drain = createDrain(core.clock);
-    const health = healthOf(core, presence);
     await join(core, presence);
-    await health();
+    const health = healthOf(core, presence, core.clock.now());
     const app = createApp(core, {
       version,
       health,
@@ -123,7 +121,7 @@ export async function work(): Promise<void> {
     (error: unknown) => {
       const { config } = loadConfig(process.env, place);
       const failure = error instanceof DomainError ? { code: error.code, detail: error.detail } : {};
-      createLog(config, { isTerminal: isatty(1), fd: 1 }).error("start_failed", failure, error);
+      createLog(config, { isTerminal: isTerminal(1), fd: 1 }).error("start_failed", failure, error);
       process.exit(1);
     },
   );

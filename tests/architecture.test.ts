@@ -107,7 +107,7 @@ const rows: Readonly<Record<string, Row>> = {
       "package.json",
     ],
     types: [],
-    packages: ["node:os", "node:tty"],
+    packages: ["node:os"],
   },
   "cli/": {
     ours: ["cli/", "src/config.ts", "src/config/", "src/open.ts", "src/open/", "src/core/", "package.json"],
@@ -117,7 +117,7 @@ const rows: Readonly<Record<string, Row>> = {
   "cli/authctl.ts": {
     ours: ["cli/", "src/adapters/system.ts", "src/server.ts"],
     types: [],
-    packages: ["node:os", "node:tty"],
+    packages: ["node:os"],
   },
   "cli/serve.ts": {
     ours: ["cli/", "src/config.ts", "src/open.ts", "src/core/", "src/server.ts", "package.json"],

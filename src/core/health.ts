@@ -47,10 +47,16 @@ async function requireSchema({ store }: Core): Promise<void> {
   if (!migrations.every(({ state }) => state === "applied" || state === "ahead")) fail("schema_outdated");
 }
 
-/** Whether this server can do its work: proven by a write, its tables, and a key to sign with. */
-export function healthOf(core: Core, presence: Presence): () => Promise<Health> {
+/**
+ * Whether this server can do its work: proven by a write, its tables, and a key to sign with. A start that has just
+ * been through all of that is a proof, too: it says when it ended.
+ */
+export function healthOf(core: Core, presence: Presence, provenAt?: Date): () => Promise<Health> {
   const now = () => core.clock.now().getTime();
-  const parts = partsOf(core, presence).map((part) => ({ part, check: remembered(core, part) }));
+  const parts = partsOf(core, presence).map((part) => ({
+    part,
+    check: remembered(core, part, part.isDispensable ? undefined : provenAt?.getTime()),
+  }));
   return async () => {
     const results = await Promise.all(parts.map(async ({ part, check }) => ({ part, result: await check() })));
     return {
@@ -68,8 +74,12 @@ export function healthOf(core: Core, presence: Presence): () => Promise<Health> 
 type Result = { readonly at: number; readonly ok: boolean; readonly latency: number };
 
 /** One examination for all who ask at the same time, and for those who ask a little later. */
-function remembered(core: Core, part: Part): () => Promise<Result> {
+function remembered(core: Core, part: Part, provenAt?: number): () => Promise<Result> {
   let last: { until: number; at: number; result: Promise<Result> } | undefined;
+  if (provenAt !== undefined) {
+    const result = Promise.resolve({ at: provenAt, ok: true, latency: 0 });
+    last = { at: provenAt, until: provenAt + part.goodFor, result };
+  }
   return () => {
     const at = core.clock.now().getTime();
     if (!last || at >= last.until || at < last.at) {

@@ -89,6 +89,22 @@ describe("asking", () => {
     await core.close();
   });
 
+  test("costs nothing just after a start, which has proven everything but what it can do without", async () => {
+    const core = await openTestCore();
+    const { core: seen, calls } = counted(core);
+    let pings = 0;
+    const pingRedis = async () => void pings++;
+    const health = healthOf({ ...seen, pingRedis }, server, core.clock.now());
+    core.clock.advance(999);
+    const { ok, checks } = await health();
+    expect([ok, calls, pings]).toEqual([true, [], 1]);
+    expect(checks.map(({ name, age }) => [name, age])).toContainEqual(["database", 999]);
+    core.clock.advance(1);
+    await health();
+    expect(calls).toContain("servers.beat");
+    await core.close();
+  });
+
   test("tells how long each part took, and how long ago that was", async () => {
     const core = await openTestCore();
     const pingRedis = async () => core.clock.advance(40);

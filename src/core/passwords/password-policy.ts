@@ -7,7 +7,7 @@
 import { fail, type InputError } from "../errors.ts";
 
 /** Bytes of UTF-8 beyond which a password is refused before any work is done with it (rule PW-5). */
-const maxPasswordBytes = 1024;
+export const maxPasswordBytes = 1024;
 const maxPasswordLength = 256;
 
 /** The form that is measured and hashed, so that one password typed on two keyboards stays one (NFKC, rule PW-2). */
@@ -184,8 +184,11 @@ const otherRows = [
   "ячсмитьбю",
 ];
 
+let pairs: ReadonlySet<string> | undefined;
+
 /** Pairs of keys that touch: along the rows, and down the columns both ways (1qaz, q2w3). */
-const touching: ReadonlySet<string> = new Set([...touchingAlong([...rows, ...otherRows]), ...touchingDown(rows)]);
+const touching = (): ReadonlySet<string> =>
+  (pairs ??= new Set([...touchingAlong([...rows, ...otherRows]), ...touchingDown(rows)]));
 
 function* touchingAlong(rows: readonly string[]): Generator<string> {
   for (const row of rows.map(fold)) {
@@ -209,7 +212,7 @@ function bothWays(one: string, other: string): string[] {
 
 /** Whether the next character could have been told from the one before: the same, the next in the alphabet, or the next key. */
 function follows(one: string, next: string): boolean {
-  return Math.abs((one.codePointAt(0) ?? 0) - (next.codePointAt(0) ?? 0)) <= 1 || touching.has(one + next);
+  return Math.abs((one.codePointAt(0) ?? 0) - (next.codePointAt(0) ?? 0)) <= 1 || touching().has(one + next);
 }
 
 /** Whether almost every character follows from the one before it. Prose and random text hold many that do not. */
