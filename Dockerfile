@@ -5,6 +5,7 @@ RUN bun install --frozen-lockfile --production
 COPY drizzle drizzle
 COPY src src
 COPY cli cli
+COPY bin bin
 RUN bun run build
 
 # The one file needs a C library, and nothing else.
