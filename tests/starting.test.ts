@@ -1,5 +1,7 @@
 /** What is not wanted at the start is not loaded then: a test of the packages, as times depend on the machine. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 setDefaultTimeout(60_000);
@@ -45,21 +47,33 @@ test("help of a command loads nothing that only its work wants", async () => {
   expect(heavy.filter((name) => loaded.has(name))).toEqual([]);
 });
 
-test("a server on SQLite loads nothing before its first request that it may never want", async () => {
-  const loaded = await loadedBy(`await import("./src/server.ts"); await import("./cli/serve.ts");`);
-  expect(loaded).toContain("elysia");
-  const late = [
-    "@elysiajs/swagger",
-    "@scalar/themes",
-    "ajv",
-    "csv-parse",
-    "ioredis",
-    "liquidjs",
-    "nodemailer",
-    "pg",
-    "@streamparser/json",
-    "@zxcvbn-ts/language-common",
+test("a server on SQLite has loaded no package when it listens but those that every request wants", async () => {
+  const data = mkdtempSync(join(tmpdir(), "authctl-starting-"));
+  const place = { cwd: data, env: { DATA_DIR: data, PORT: "0", LOG_LEVEL: "error" } };
+  const loaded = await loadedBy(`await import("./cli/serve.ts");
+    await (await import("./src/server.ts")).startServer(${JSON.stringify(place)});`);
+  rmSync(data, { recursive: true });
+  const packages = [...loaded].filter((name) => !/^(src|cli)\/|^package\.json$/.test(name));
+  expect(packages.toSorted()).toEqual([
+    "@sinclair/typebox",
+    "bowser",
+    "citty",
+    "cookie",
+    "drizzle-orm",
+    "elysia",
+    "exact-mirror",
+    "fast-decode-uri-component",
+    "jose",
+    "memoirist",
     "rate-limiter-flexible",
-  ];
-  expect(late.filter((name) => loaded.has(name))).toEqual([]);
+    // Where its two files are, and nothing of what is in them.
+    "swagger-ui-dist",
+  ]);
+});
+
+test("of a package with an index of a dozen databases, a start loads the limiters that it counts by", async () => {
+  const index = "./node_modules/rate-limiter-flexible/index.js";
+  const loaded = await loadedBy(`await import("./src/adapters/limiters.ts");
+    if (require.resolve(${JSON.stringify(index)}) in require.cache) throw new Error("the index is loaded");`);
+  expect(loaded).toContain("rate-limiter-flexible");
 });
