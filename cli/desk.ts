@@ -69,10 +69,12 @@ type Circumstances = {
   readonly argv: readonly string[];
   readonly globals: Globals;
   readonly interruption: Interruption;
+  /** Whether what it prints is what was asked for, so that nothing is an answer, too. */
+  readonly answers?: boolean;
 };
 
 /** The desk of one run. `finish` shows what is still to be shown; it is for a command that did not fail. */
-export function openDesk({ io, argv, globals, interruption }: Circumstances): {
+export function openDesk({ io, argv, globals, interruption, answers = false }: Circumstances): {
   readonly desk: Desk;
   readonly finish: () => Promise<void>;
 } {
@@ -104,11 +106,15 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
     async print(value, columns, unasked = format) {
       line?.clear();
       const how = { format: asked ?? unasked, signal: interruption.signal };
-      if (unshown === undefined || !isRecord(value)) return printTo(io.stdout, value, columns, how);
+      if (unshown === undefined || !isRecord(value)) {
+        const rows = await printTo(io.stdout, value, columns, how);
+        if (rows === 0 && answers && how.format === "table") desk.say("There is none.");
+        return;
+      }
       const password = unshown;
       unshown = undefined;
       const record: object = Object.assign({}, value, { password });
-      return printTo(
+      await printTo(
         io.stdout,
         record,
         columns && [...columns.map(anyColumn), { title: "password", of: () => password }],

@@ -21,9 +21,9 @@ const list = command({
         "kind",
         "state",
         "to",
-        "attempts",
-        { title: "due", of: (mail) => mail.due_at },
-        { title: "created", of: (mail) => mail.created_at },
+        { title: "attempts", of: (mail) => mail.attempts, spare: true },
+        { title: "due", of: (mail) => mail.due_at, spare: true },
+        { title: "created", of: (mail) => mail.created_at, spare: true },
         "problem",
       ]),
     );
