@@ -1,4 +1,4 @@
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Config, type Loaded, loadConfig, settings } from "../src/config.ts";
 import { fail } from "../src/core/errors.ts";
@@ -114,6 +114,8 @@ function write(file: string, text: string): void {
     writeFileSync(file, text, { flag: "wx", mode: 0o600 });
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+    // Half of the settings would be taken for all of them by the next run.
+    if (code !== "EEXIST") rmSync(file, { force: true });
     fail("config_invalid", { errors: [{ path: "--env-file", message: `${file} cannot be written (${code}).` }] });
   }
 }
