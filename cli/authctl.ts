@@ -2,35 +2,54 @@
 import { hostname, userInfo } from "node:os";
 import { isatty } from "node:tty";
 import { systemClock, systemRandom } from "../src/adapters/system.ts";
+import { fail } from "../src/core/errors.ts";
 import { type Io, type Output, PipeClosed, type Signal } from "./io.ts";
 import { workerName } from "./ourselves.ts";
 import { run } from "./run.ts";
 
 const signals: readonly Signal[] = ["SIGINT", "SIGTERM"];
 
+/** Whoever sets it knows better than the terminal. */
+const { COLUMNS = "" } = process.env;
+const wanted = /^[1-9]\d{0,3}$/.test(COLUMNS) ? Number(COLUMNS) : undefined;
+
 function output(file: Bun.BunFile, descriptor: 1 | 2, columns: () => number | undefined): Output {
   const sink = file.writer();
   return {
     isTTY: isatty(descriptor),
     get columns() {
-      return columns() ?? 80;
+      return wanted ?? columns() ?? 80;
     },
     async write(text) {
       try {
         await sink.write(text);
         await sink.flush();
       } catch (error) {
-        throw error instanceof Error && "code" in error && error.code === "EPIPE" ? new PipeClosed() : error;
+        const code = codeOf(error);
+        if (code === "EPIPE") throw new PipeClosed();
+        const name = descriptor === 1 ? "Standard output" : "Standard error";
+        fail("output_failed", {
+          detail: `${name} failed with ${code}: make room where it goes, or send it elsewhere.`,
+        });
       }
     },
   };
 }
 
+const codeOf = (error: unknown): string =>
+  error instanceof Error && "code" in error ? String(error.code) : "an unknown reason";
+
 let input: AsyncIterator<Uint8Array> | undefined;
 
 const io: Io = {
   env: process.env,
-  cwd: process.cwd(),
+  get cwd() {
+    try {
+      return process.cwd();
+    } catch {
+      return fail("usage", { detail: "The directory that this runs in is gone. Change to another one." });
+    }
+  },
   get user() {
     const { username, uid } = userInfo();
     // What Bun calls a user of a container who has no entry in /etc/passwd.
@@ -43,8 +62,12 @@ const io: Io = {
     isTTY: isatty(0),
     async read() {
       input ??= process.stdin[Symbol.asyncIterator]();
-      const { value, done } = await input.next();
-      return done ? undefined : value;
+      try {
+        const { value, done } = await input.next();
+        return done ? undefined : value;
+      } catch (error) {
+        return fail("usage", { detail: `Standard input cannot be read (${codeOf(error)}). Send a file or a pipe.` });
+      }
     },
     raw(on) {
       process.stdin.setRawMode(on);

@@ -3,7 +3,7 @@ import { DomainError, fail } from "../src/core/errors.ts";
 import type { Command, Errand, Tree } from "./command.ts";
 import { exitCodeOf } from "./exit.ts";
 import { failureText } from "./failure.ts";
-import { type Globals, readGlobals, speaksJson, speaksVerbosely } from "./globals.ts";
+import { type Globals, readGlobals, refusesColour, speaksJson, speaksVerbosely } from "./globals.ts";
 import { helpText } from "./help-text.ts";
 import { type Interruption, listen } from "./interruption.ts";
 import { type Io, isColoured, PipeClosed } from "./io.ts";
@@ -136,7 +136,7 @@ async function carryOut(command: Command, line: Line, circumstances: Circumstanc
     import("./command.ts"),
     import("./desk.ts"),
   ]);
-  const { desk, finish } = openDesk(circumstances);
+  const { desk, finish } = openDesk({ ...circumstances, answers: command.effect === "read" });
   const positionals = await fromInput(command, line.positionals, io, interruption);
   const errand: Errand = { desk, now: io.now(), detail: seeHelp(line.path) };
   const { result } = await runCommand(command.definition, {
@@ -210,7 +210,7 @@ async function tell(failure: unknown, argv: readonly string[], io: Io): Promise<
   const manner = {
     json: speaksJson(argv, io.env),
     verbose: speaksVerbosely(argv, io.env),
-    colour: isColoured(io, argv.includes("--no-color")),
+    colour: isColoured(io, refusesColour(argv, io.env)),
   };
   // Where standard error is closed too there is nobody left to tell; the exit code says it.
   await io.stderr.write(failureText(failure, manner)).catch(() => {});
