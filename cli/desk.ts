@@ -4,7 +4,7 @@ import type { Core } from "../src/core/core.ts";
 import { fail } from "../src/core/errors.ts";
 import type { Globals } from "./globals.ts";
 import type { Interruption } from "./interruption.ts";
-import { type Io, isColoured } from "./io.ts";
+import { type Io, isColoured, type Output } from "./io.ts";
 import { anyColumn, type Format, isRecord, printTo, type Rows } from "./print.ts";
 import { type BarLine, type Progress, progressOn } from "./progress.ts";
 import { inputAsItComes, promptOn, readInput } from "./prompt.ts";
@@ -56,6 +56,8 @@ export type Desk = {
   /** In milliseconds. */
   readonly timeout: number | undefined;
   readonly now: () => Date;
+  /** What data is printed on. */
+  readonly terminal: Pick<Output, "isTTY" | "columns">;
   /** Where the settings are looked for; what `loadConfig` and `openCore` want to know. */
   readonly place: {
     readonly env: Readonly<Record<string, string | undefined>>;
@@ -158,6 +160,7 @@ export function openDesk({ io, argv, globals, interruption, answers = false }: C
     verbose,
     timeout,
     now: io.now,
+    terminal: io.stdout,
     place,
   };
 

@@ -22,7 +22,9 @@ export function failureText(error: unknown, { json, verbose, colour }: Manner): 
   const label = colour ? "\x1b[31merror:\x1b[39m" : "error:";
   const lines = [
     `${label} ${visible(title)}. ${visible(detail)}`,
-    ...(errors ?? []).map(({ path, message }) => `  ${visible(path)} ${visible(message)}`),
+    ...(errors ?? []).map(
+      ({ path, message }) => `  ${visible(path)}${/^[A-Z]/.test(message) ? ":" : ""} ${visible(message)}`,
+    ),
     ...trace.map((line) => `  ${visible(line)}`),
   ];
   return `${lines.join("\n")}\n`;
