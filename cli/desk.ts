@@ -35,6 +35,8 @@ export type Desk = {
   readonly warn: (message: string) => void;
   /** Asks before `deed` ("ends 1,204 sessions of 3 users") is done. Returns only where the answer is yes; otherwise throws `confirmation_required`. */
   confirm(deed: string): Promise<void>;
+  /** One line that somebody types. `undefined` where nobody can be asked, or Ctrl-D answers. */
+  ask(question: string): Promise<string | undefined>;
   /**
    * A secret from one of the sources of `secretArgs`, or typed twice at the terminal.
    * A generated one is shown once and only after the deed: as `password` of the single object that the command prints, else by itself.
@@ -136,6 +138,10 @@ export function openDesk({ io, argv, globals, interruption, answers = false }: C
       const answer = await prompt.ask(`This ${deed}. Go on? [y/N] `);
       if (!/^\s*y(es)?\s*$/i.test(answer ?? ""))
         fail("confirmation_required", { detail: "The answer was no. Nothing was done." });
+    },
+    async ask(question) {
+      line?.clear();
+      return interactive ? await prompt.ask(question) : undefined;
     },
     async secret(question, args) {
       const { signal } = interruption;

@@ -88,7 +88,7 @@ const explain = command({
   async run({ id }, desk) {
     await desk.withCore(async (core) => {
       const explained = explanationView(await explainSession(core, id));
-      await desk.print(desk.json ? explained : explained.why);
+      await desk.print(desk.json ? explained : `The session is ${explained.why}.`);
     });
   },
 });

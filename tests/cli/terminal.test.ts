@@ -1,5 +1,6 @@
 /** The command line as somebody meets it who sits at a terminal: what is asked, shown, hidden and drawn. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
 import { anonymous } from "../../src/core/actors.ts";
 import { login } from "../../src/core/login.ts";
 import { person, Shell, sessionsOf } from "../support/cli.ts";
@@ -256,10 +257,65 @@ describe("Ctrl-C", () => {
   });
 });
 
-test("`init` leaves settings, secret and database at a terminal as in a pipe, and says what comes next", async () => {
-  using empty = new Shell();
-  await using terminal = new Terminal(empty, ["init"]);
-  expect(await terminal.ended()).toBe(0);
-  expect(terminal.screen.at(-1)).toStartWith("Next: ");
-  expect((await empty.run("user list")).code).toBe(0);
+describe("`init`", () => {
+  const address = "Where will users reach the server? [http://localhost:8000] ";
+  const admin = "The e-mail address of the first admin, or Enter for none: ";
+  const password = "tide lantern orbit 57 walnut";
+
+  test("asks for the address of the server, and for the first admin, who can sign in then", async () => {
+    using empty = new Shell();
+    await using terminal = new Terminal(empty, ["init"]);
+    await terminal.answer(address, `auth.example.com${keys.enter}`);
+    await terminal.sees(address, 2);
+    terminal.type(`https://auth.example.com${keys.enter}`);
+    await terminal.answer(admin, `ada${keys.enter}`);
+    await terminal.sees(admin, 2);
+    terminal.type(`${email}${keys.enter}`);
+    await terminal.sees(`Password of ${email}: `);
+    await until("nothing is shown", () => !terminal.echoes);
+    terminal.type(password + keys.enter);
+    await terminal.answer("The same again: ", password + keys.enter);
+    expect(await terminal.ended()).toBe(0);
+    expect(terminal.screen.at(-1)).toBe("Next: `authctl serve`.");
+    const settings = readFileSync(empty.file(".env"), "utf8");
+    expect(settings).toContain("\nPUBLIC_URL=https://auth.example.com\n");
+    expect(settings + terminal.told).not.toContain("lantern");
+    expect((await empty.run("admin list")).stdout).toContain(email);
+  });
+
+  test("is content with Enter, and asks nothing again", async () => {
+    using empty = new Shell();
+    await using terminal = new Terminal(empty, ["init"]);
+    await terminal.answer(address, keys.enter);
+    await terminal.answer(admin, keys.enter);
+    expect(await terminal.ended()).toBe(0);
+    expect(terminal.screen.at(-1)).toStartWith("Next: `authctl admin seed");
+    await using again = new Terminal(empty, ["init"]);
+    expect(await again.ended()).toBe(0);
+    expect(again.screen).toEqual(["Nothing to do: everything is there already."]);
+  });
+
+  test.each([0, 1, 2])("leaves nothing behind where Ctrl-C answers after %d answers", async (answered) => {
+    using empty = new Shell();
+    await using terminal = new Terminal(empty, ["init"]);
+    const answers = [
+      [address, keys.enter],
+      [admin, email + keys.enter],
+    ] as const;
+    for (const [question, answer] of answers.slice(0, answered)) await terminal.answer(question, answer);
+    await terminal.answer([address, admin, `Password of ${email}: `][answered]!, keys.ctrlC);
+    expect(await terminal.ended()).toBe(130);
+    expect(readdirSync(empty.directory)).toEqual([]);
+    expect(terminal.echoes).toBeTrue();
+  });
+
+  test("makes nothing where the password would be guessed", async () => {
+    using empty = new Shell({ PUBLIC_URL: "http://localhost:8000" });
+    await using terminal = new Terminal(empty, ["init"]);
+    await terminal.answer(admin, email + keys.enter);
+    await terminal.answer(`Password of ${email}: `, `password1${keys.enter}`);
+    await terminal.answer("The same again: ", `password1${keys.enter}`);
+    expect(await terminal.ended()).toBe(2);
+    expect(readdirSync(empty.directory)).toEqual([]);
+  });
 });
