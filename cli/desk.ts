@@ -92,6 +92,9 @@ export function openDesk({ io, argv, globals, interruption, answers = false }: C
   const line = barLine(io, quiet);
   const messages = messagesOn(io, line, { quiet, verbose, colour: isColoured(io, globals.noColor) });
   let unshown: string | undefined;
+  const sayHowItEnds = (): void => {
+    if (io.stdin.isTTY) messages.say("Reading what is typed here. Ctrl-D on a line of its own ends it.");
+  };
 
   const desk: Desk = {
     async withCore(act, open) {
@@ -155,8 +158,14 @@ export function openDesk({ io, argv, globals, interruption, answers = false }: C
       if (generated) unshown = value;
       return value;
     },
-    input: () => readInput(io, interruption.signal),
-    inputAsItComes: () => inputAsItComes(io, interruption.signal),
+    input: () => {
+      sayHowItEnds();
+      return readInput(io, interruption.signal);
+    },
+    inputAsItComes: () => {
+      sayHowItEnds();
+      return inputAsItComes(io, interruption.signal);
+    },
     progress: (total, label) => progressOn(line, io, total, label),
     interrupted: interruption.signal,
     dryRun,

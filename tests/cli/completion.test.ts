@@ -89,7 +89,7 @@ describe("names that stand in the database", () => {
 
   test("mails, bans, secrets, and those who were deleted", async () => {
     using shell = await peopled();
-    const [mail = "", network = ""] = await shell.core(async (core) => {
+    const [mail, network] = await shell.core(async (core) => {
       await resendVerification(core, anonymous(noClient), "bob@example.com");
       await deleteUser(core, root, (await findUser(core, "adele@example.com")).user.id);
       const ban = await addBan(core, root, "192.0.2.0/24", undefined);

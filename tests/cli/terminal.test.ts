@@ -100,6 +100,15 @@ describe("a password", () => {
     expect(await signsIn(password)).toBeTrue();
   });
 
+  test("is not shown either where somebody says that it comes from standard input", async () => {
+    await using terminal = new Terminal(shell, [...change, "--password-stdin"]);
+    await terminal.sees(`assword of ${email}: `);
+    await until("nothing is shown", () => !terminal.echoes);
+    terminal.type(keys.ctrlC);
+    expect(await terminal.ended()).toBe(130);
+    expect(terminal.echoes).toBeTrue();
+  });
+
   test.each([
     ["that differs the second time", `${password} 2`, 2],
     ["that is given up with Ctrl-C", `tide${keys.ctrlC}`, 130],
@@ -255,6 +264,13 @@ describe("Ctrl-C", () => {
     terminal.type(keys.ctrlC);
     expect(await terminal.ended()).toBe(0);
   });
+});
+
+test("a token that is typed ends with Ctrl-D, which is said", async () => {
+  await using terminal = new Terminal(shell, ["token", "inspect"]);
+  await terminal.answer("Ctrl-D on a line of its own ends it.", `nonsense${keys.enter}${keys.ctrlD}`);
+  expect(await terminal.ended()).toBe(0);
+  expect(terminal.told).not.toContain("error");
 });
 
 describe("`init`", () => {
