@@ -8,14 +8,6 @@ import type { Dialect } from "../store/dialects/dialect.ts";
 import { createStore } from "../store/store.ts";
 import { databaseFile } from "./secrets.ts";
 
-/** How to find who holds a lock. */
-function holderQueryOf(config: Config, cwd: string): string {
-  const file = databaseFile(config, cwd);
-  return file === undefined
-    ? "`SELECT pid, usename, application_name, state, xact_start, query FROM pg_stat_activity ORDER BY xact_start` shows the oldest transactions, and `SELECT pg_terminate_backend(PID)` ends one"
-    : `\`fuser -v ${file}\` or \`lsof ${file}\` names who has the file open`;
-}
-
 /** A write of a row that goes again: a disk that is full or a file that is read-only answers every question. */
 export async function examineWriting(database: Dialect, config: Config, cwd: string): Promise<Finding[]> {
   const store = createStore(database);
@@ -27,12 +19,9 @@ export async function examineWriting(database: Dialect, config: Config, cwd: str
   } catch (error) {
     if (error instanceof DomainError && error.code === "database_busy") {
       const problem = "Another process keeps the database from being written.";
-      return [
-        {
-          problem,
-          remedy: `Find it: ${holderQueryOf(config, cwd)}. It holds up every write until it commits or ends.`,
-        },
-      ];
+      const file = databaseFile(config, cwd) ?? "FILE";
+      const remedy = `Find it: \`fuser -v ${file}\` or \`lsof ${file}\` names who has the file open.`;
+      return [{ problem, remedy: `${remedy} It holds up every write until it commits or ends.` }];
     }
     const unknown = {
       problem: "The database can be read, and not written.",

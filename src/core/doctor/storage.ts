@@ -1,11 +1,15 @@
-/** What the code of a failed access to a file tells whoever keeps the server. Clients are told nothing of it. */
+/** What the code of a failed access to the database tells whoever keeps the server. Clients are told nothing of it. */
 import type { Finding } from "./finding.ts";
 
 const where = "`authctl config explain DATABASE_URL` shows where it is.";
 
+/** How to find who holds a lock of Postgres (lock_not_available). */
+const oldestTransactions =
+  "`SELECT pid, usename, application_name, state, xact_start, query FROM pg_stat_activity ORDER BY xact_start` shows the oldest transactions, and `SELECT pg_terminate_backend(PID)` ends one";
+
 const troubles: ReadonlyArray<readonly [RegExp, Finding]> = [
   [
-    /^(SQLITE_FULL|SQLITE_IOERR_(WRITE|TRUNCATE|SHMSIZE)|ENOSPC|EDQUOT|EFBIG)$/,
+    /^(SQLITE_FULL|SQLITE_IOERR_(WRITE|TRUNCATE|SHMSIZE)|ENOSPC|EDQUOT|EFBIG|53100)$/,
     {
       problem: "There is no room for what the database would write.",
       remedy:
@@ -17,6 +21,27 @@ const troubles: ReadonlyArray<readonly [RegExp, Finding]> = [
     {
       problem: "The database may not be written by this user.",
       remedy: `Run it as the user of the server, who has to own the file and its directory; ${where}`,
+    },
+  ],
+  [
+    /^55P03$/,
+    {
+      problem: "Another process keeps the database from being written.",
+      remedy: `Find it: ${oldestTransactions}.`,
+    },
+  ],
+  [
+    /^25006$/,
+    {
+      problem: "The database takes no writes: it is a standby, or was set read-only.",
+      remedy: `Name the primary in DATABASE_URL, or let it be written again; ${where}`,
+    },
+  ],
+  [
+    /^53300$/,
+    {
+      problem: "The database takes no more connections.",
+      remedy: "Raise its max_connections, or lower DATABASE_CONNECTIONS and the number of servers.",
     },
   ],
   [
@@ -49,7 +74,7 @@ const troubles: ReadonlyArray<readonly [RegExp, Finding]> = [
   ],
 ];
 
-/** What is wrong with the file, by the error that came of it or by what that was caused by. */
+/** What is wrong with the database, by the error that came of it or by what that was caused by. */
 export function storageTrouble(error: unknown): Finding | undefined {
   for (let one = error; one instanceof Error; one = one.cause) {
     const code = "code" in one ? String(one.code) : "";
