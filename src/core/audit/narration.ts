@@ -5,13 +5,15 @@ import { describeDevice } from "../devices.ts";
 
 /** What only programs can make something of. */
 const inward: ReadonlySet<string> = new Set(["epoch"]);
+/** What needs no name beside its action. */
+const evident: ReadonlySet<string> = new Set(["why", "role"]);
 
 /** What was done, with all that is known of how. */
 export function whatOf({ action, actorKind, reason, particulars }: AuditEvent): string {
   const details = Object.entries(particulars ?? {}).flatMap(([name, value]) =>
     value === null || inward.has(name)
       ? []
-      : [name === "why" ? String(value) : `${name.replaceAll("_", " ")} ${value}`],
+      : [evident.has(name) ? String(value) : `${name.replaceAll("_", " ")} ${value}`],
   );
   // An operator's reason stands with the operator.
   if (reason !== null && actorKind !== "operator") details.unshift(reason);
