@@ -2,10 +2,10 @@
 import { hostname, userInfo } from "node:os";
 import { isatty } from "node:tty";
 import { systemClock, systemRandom } from "../src/adapters/system.ts";
-import { fail } from "../src/core/errors.ts";
-import { type Io, type Output, PipeClosed, type Signal } from "./io.ts";
+import type { Io, Output, Signal } from "./io.ts";
 import { workerName } from "./ourselves.ts";
 import { run } from "./run.ts";
+import { failNowhere, failReading, failWriting } from "./streams.ts";
 
 const signals: readonly Signal[] = ["SIGINT", "SIGTERM"];
 
@@ -25,19 +25,11 @@ function output(file: Bun.BunFile, descriptor: 1 | 2, columns: () => number | un
         await sink.write(text);
         await sink.flush();
       } catch (error) {
-        const code = codeOf(error);
-        if (code === "EPIPE") throw new PipeClosed();
-        const name = descriptor === 1 ? "Standard output" : "Standard error";
-        fail("output_failed", {
-          detail: `${name} failed with ${code}: make room where it goes, or send it elsewhere.`,
-        });
+        failWriting(descriptor, error);
       }
     },
   };
 }
-
-const codeOf = (error: unknown): string =>
-  error instanceof Error && "code" in error ? String(error.code) : "an unknown reason";
 
 let input: AsyncIterator<Uint8Array> | undefined;
 
@@ -47,7 +39,7 @@ const io: Io = {
     try {
       return process.cwd();
     } catch {
-      return fail("usage", { detail: "The directory that this runs in is gone. Change to another one." });
+      return failNowhere();
     }
   },
   get user() {
@@ -66,7 +58,7 @@ const io: Io = {
         const { value, done } = await input.next();
         return done ? undefined : value;
       } catch (error) {
-        return fail("usage", { detail: `Standard input cannot be read (${codeOf(error)}). Send a file or a pipe.` });
+        return failReading(error);
       }
     },
     raw(on) {
