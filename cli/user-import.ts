@@ -99,7 +99,7 @@ async function openFile(file: string, desk: Desk) {
     const code = error instanceof Error && "code" in error ? String(error.code) : undefined;
     if (code === undefined) throw error;
     const name = file === "-" ? "Standard input" : file;
-    if (code === "ENOENT") return fail("not_found", { detail: `There is no file ${file}.` });
+    if (code === "ENOENT") return fail("usage", { detail: `There is no file ${file}.` });
     return fail("usage", { detail: `${name} cannot be read (${code}). Name a file that this user may read.` });
   }
 }

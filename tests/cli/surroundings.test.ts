@@ -66,7 +66,7 @@ describe("streams", () => {
     using shell = await prepared();
     expectTold(await bash(shell, "$AUTHCTL token inspect < ."), 2, "Standard input cannot be read (EISDIR)");
     expectTold(await bash(shell, "$AUTHCTL user import ."), 2, "cannot be read (EISDIR)");
-    expectTold(await bash(shell, "$AUTHCTL user import nowhere.csv"), 3, "There is no file nowhere.csv");
+    expectTold(await bash(shell, "$AUTHCTL user import nowhere.csv"), 2, "There is no file nowhere.csv");
   });
 
   test("nothing on the input that ids are read from is nothing to do", async () => {
