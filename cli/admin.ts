@@ -49,7 +49,15 @@ const list = command({
   description: "List the admins, the disabled ones too.",
   effect: "read",
   async run(_, desk) {
-    await desk.withCore((core) => desk.print(admins(core), ["id", "email", "username", "is_active", "last_login_at"]));
+    await desk.withCore((core) =>
+      desk.print(admins(core), [
+        { title: "id", of: ({ id }) => id, whole: true, spare: true },
+        "email",
+        "username",
+        "is_active",
+        { title: "last_login_at", of: ({ last_login_at }) => last_login_at, spare: true },
+      ]),
+    );
   },
 });
 

@@ -21,9 +21,9 @@ const columns: readonly Column<View>[] = [
   "at",
   "action",
   { title: "actor", of: ({ actor }) => actor.id ?? actor.kind },
-  { title: "subject", of: ({ subject }) => subject, whole: true },
-  "ip",
-  { title: "about", of: ({ reason, particulars }) => about(reason, particulars) },
+  { title: "subject", of: ({ subject }) => subject, whole: true, spare: true },
+  { title: "ip", of: ({ ip }) => ip, spare: true },
+  { title: "about", of: ({ reason, particulars }) => about(reason, particulars), spare: true },
 ];
 
 const about = (reason: string | null, particulars: View["particulars"]): string =>
@@ -241,7 +241,12 @@ export const timeline = command({
           }));
         }
       }
-      await desk.print(told(), ["at", "what", "by", "where"]);
+      await desk.print(told(), [
+        "at",
+        { title: "what", of: ({ what }) => what, whole: true },
+        { title: "by", of: ({ by }) => by, whole: true },
+        { title: "where", of: ({ where }) => where, whole: true },
+      ]);
     });
   },
 });

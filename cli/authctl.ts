@@ -1,25 +1,30 @@
 #!/usr/bin/env -S bun --no-env-file
 import { hostname, userInfo } from "node:os";
 import { isTerminal, systemClock, systemRandom } from "../src/adapters/system.ts";
-import { type Io, type Output, PipeClosed, type Signal } from "./io.ts";
+import type { Io, Output, Signal } from "./io.ts";
 import { workerName } from "./ourselves.ts";
 import { run } from "./run.ts";
+import { failNowhere, failReading, failWriting } from "./streams.ts";
 
 const signals: readonly Signal[] = ["SIGINT", "SIGTERM"];
+
+/** Whoever sets it knows better than the terminal. */
+const { COLUMNS = "" } = process.env;
+const wanted = /^[1-9]\d{0,3}$/.test(COLUMNS) ? Number(COLUMNS) : undefined;
 
 function output(file: Bun.BunFile, descriptor: 1 | 2, columns: () => number | undefined): Output {
   const sink = file.writer();
   return {
     isTTY: isTerminal(descriptor),
     get columns() {
-      return columns() ?? 80;
+      return wanted ?? columns() ?? 80;
     },
     async write(text) {
       try {
         await sink.write(text);
         await sink.flush();
       } catch (error) {
-        throw error instanceof Error && "code" in error && error.code === "EPIPE" ? new PipeClosed() : error;
+        failWriting(descriptor, error);
       }
     },
   };
@@ -29,7 +34,13 @@ let input: AsyncIterator<Uint8Array> | undefined;
 
 const io: Io = {
   env: process.env,
-  cwd: process.cwd(),
+  get cwd() {
+    try {
+      return process.cwd();
+    } catch {
+      return failNowhere();
+    }
+  },
   get user() {
     const { username, uid } = userInfo();
     // What Bun calls a user of a container who has no entry in /etc/passwd.
@@ -44,8 +55,12 @@ const io: Io = {
     },
     async read() {
       input ??= process.stdin[Symbol.asyncIterator]();
-      const { value, done } = await input.next();
-      return done ? undefined : value;
+      try {
+        const { value, done } = await input.next();
+        return done ? undefined : value;
+      } catch (error) {
+        return failReading(error);
+      }
     },
     raw(on) {
       process.stdin.setRawMode(on);

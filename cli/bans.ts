@@ -4,8 +4,15 @@ import { disableUser, enableUser, findUser } from "../src/core/users.ts";
 import { banView, userView } from "../src/core/views.ts";
 import { command, group } from "./command.ts";
 import { duration, positional } from "./options.ts";
+import type { Column } from "./table.ts";
 
-const columns = ["network", "created_at", "expires_at", "created_by", "reason"] as const;
+const columns: readonly Column<ReturnType<typeof banView>>[] = [
+  "network",
+  { title: "created_at", of: ({ created_at }) => created_at, spare: true },
+  "expires_at",
+  { title: "created_by", of: ({ created_by }) => created_by, spare: true },
+  { title: "reason", of: ({ reason }) => reason, whole: true },
+];
 const userColumns = ["id", "email", "is_active"] as const;
 
 const target = positional(

@@ -150,25 +150,48 @@ const fixed = {
   settings: async () =>
     (await import("../src/config.ts")).settings.map(({ name, doc }) => ({ word: name, about: doc })),
   mailKinds: async () => (await import("../src/core/mail/letters.ts")).mailKinds.map((word) => ({ word, about: "" })),
+  jobs: async () =>
+    Object.entries((await import("../src/core/jobs.ts")).jobs).map(([word, { does }]) => ({ word, about: does })),
 } as const;
 
 export type Source = NamedKind | keyof typeof fixed | "files";
 
-/** What an argument names: by its hint, or, where that is only `ID` or `NAME`, by the noun that it stands behind. */
+/** What an argument names: by its hint, wherever it stands. */
 const sources: Readonly<Record<string, Source>> = {
+  DIR: "files",
   FILE: "files",
-  KEY: "settings",
   KID: "keys",
   KIND: "mailKinds",
   PERMISSION: "permissions",
   ROLE: "roles",
   USER: "users",
-  "role NAME": "roles",
-  "session ID": "sessions",
 };
 
-export function sourceOf({ hint }: Pick<Argument, "hint">, [noun]: readonly string[]): Source | undefined {
-  return sources[hint] ?? sources[`${noun} ${hint}`];
+/** The same of a positional, by the noun or the command that it stands behind. */
+const places: Readonly<Record<string, Source>> = {
+  "ban TARGET": "users",
+  "ban remove TARGET": "bans",
+  "config KEY": "settings",
+  "job NAME": "jobs",
+  "limit TARGET": "users",
+  "mail ID": "mails",
+  "role NAME": "roles",
+  "secret VERSION": "secrets",
+  "session ID": "sessions",
+  "user restore USER": "deleted",
+};
+
+/** Users of the machine, and nobody whom the database knows. */
+const strangers: ReadonlySet<string> = new Set(["job print-systemd USER"]);
+
+export function sourceOf(
+  { hint, place }: Pick<Argument, "hint" | "place">,
+  path: readonly string[],
+): Source | undefined {
+  const whole = `${path.join(" ")} ${hint}`;
+  if (strangers.has(whole)) return undefined;
+  const placed = place === "positional" ? (places[whole] ?? places[`${path[0]} ${hint}`]) : undefined;
+  return placed ?? sources[hint];
 }
 
 /** Names that stand in the database: those of one that is there, can be read, and answers soon. */

@@ -8,7 +8,15 @@ import { positional } from "./options.ts";
 
 /** Those who can be restored. */
 export async function listDeleted(desk: Desk): Promise<void> {
-  await desk.withCore((core) => desk.print(views(core), ["id", "email", "username", "deleted_at", "until"]));
+  await desk.withCore((core) =>
+    desk.print(views(core), [
+      { title: "id", of: ({ id }) => id, whole: true, spare: true },
+      "email",
+      "username",
+      "deleted_at",
+      "until",
+    ]),
+  );
 }
 
 async function* views(core: Core) {

@@ -4,7 +4,7 @@ import type { Core } from "../src/core/core.ts";
 import { fail } from "../src/core/errors.ts";
 import type { Globals } from "./globals.ts";
 import type { Interruption } from "./interruption.ts";
-import { type Io, isColoured } from "./io.ts";
+import { type Io, isColoured, type Output } from "./io.ts";
 import { anyColumn, type Format, isRecord, printTo, type Rows } from "./print.ts";
 import { type BarLine, type Progress, progressOn } from "./progress.ts";
 import { inputAsItComes, promptOn, readInput } from "./prompt.ts";
@@ -35,6 +35,8 @@ export type Desk = {
   readonly warn: (message: string) => void;
   /** Asks before `deed` ("ends 1,204 sessions of 3 users") is done. Returns only where the answer is yes; otherwise throws `confirmation_required`. */
   confirm(deed: string): Promise<void>;
+  /** One line that somebody types. `undefined` where nobody can be asked, or Ctrl-D answers. */
+  ask(question: string): Promise<string | undefined>;
   /**
    * A secret from one of the sources of `secretArgs`, or typed twice at the terminal.
    * A generated one is shown once and only after the deed: as `password` of the single object that the command prints, else by itself.
@@ -56,6 +58,8 @@ export type Desk = {
   /** In milliseconds. */
   readonly timeout: number | undefined;
   readonly now: () => Date;
+  /** What data is printed on. */
+  readonly terminal: Pick<Output, "isTTY" | "columns">;
   /** Where the settings are looked for; what `loadConfig` and `openCore` want to know. */
   readonly place: {
     readonly env: Readonly<Record<string, string | undefined>>;
@@ -69,10 +73,12 @@ type Circumstances = {
   readonly argv: readonly string[];
   readonly globals: Globals;
   readonly interruption: Interruption;
+  /** Whether what it prints is what was asked for, so that nothing is an answer, too. */
+  readonly answers?: boolean;
 };
 
 /** The desk of one run. `finish` shows what is still to be shown; it is for a command that did not fail. */
-export function openDesk({ io, argv, globals, interruption }: Circumstances): {
+export function openDesk({ io, argv, globals, interruption, answers = false }: Circumstances): {
   readonly desk: Desk;
   readonly finish: () => Promise<void>;
 } {
@@ -86,6 +92,9 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
   const line = barLine(io, quiet);
   const messages = messagesOn(io, line, { quiet, verbose, colour: isColoured(io, globals.noColor) });
   let unshown: string | undefined;
+  const sayHowItEnds = (): void => {
+    if (io.stdin.isTTY) messages.say("Reading what is typed here. Ctrl-D on a line of its own ends it.");
+  };
 
   const desk: Desk = {
     async withCore(act, open) {
@@ -104,11 +113,15 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
     async print(value, columns, unasked = format) {
       line?.clear();
       const how = { format: asked ?? unasked, signal: interruption.signal };
-      if (unshown === undefined || !isRecord(value)) return printTo(io.stdout, value, columns, how);
+      if (unshown === undefined || !isRecord(value)) {
+        const rows = await printTo(io.stdout, value, columns, how);
+        if (rows === 0 && answers && how.format === "table") desk.say("There is none.");
+        return;
+      }
       const password = unshown;
       unshown = undefined;
       const record: object = Object.assign({}, value, { password });
-      return printTo(
+      await printTo(
         io.stdout,
         record,
         columns && [...columns.map(anyColumn), { title: "password", of: () => password }],
@@ -129,6 +142,10 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
       if (!/^\s*y(es)?\s*$/i.test(answer ?? ""))
         fail("confirmation_required", { detail: "The answer was no. Nothing was done." });
     },
+    async ask(question) {
+      line?.clear();
+      return interactive ? await prompt.ask(question) : undefined;
+    },
     async secret(question, args) {
       const { signal } = interruption;
       const { value, generated } = await resolveSecret(question, args, {
@@ -141,8 +158,14 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
       if (generated) unshown = value;
       return value;
     },
-    input: () => readInput(io, interruption.signal),
-    inputAsItComes: () => inputAsItComes(io, interruption.signal),
+    input: () => {
+      sayHowItEnds();
+      return readInput(io, interruption.signal);
+    },
+    inputAsItComes: () => {
+      sayHowItEnds();
+      return inputAsItComes(io, interruption.signal);
+    },
     progress: (total, label) => progressOn(line, io, total, label),
     interrupted: interruption.signal,
     dryRun,
@@ -152,6 +175,7 @@ export function openDesk({ io, argv, globals, interruption }: Circumstances): {
     verbose,
     timeout,
     now: io.now,
+    terminal: io.stdout,
     place,
   };
 

@@ -79,6 +79,11 @@ export function speaksVerbosely(argv: readonly string[], env: Environment): bool
   return beforeDashes(argv).some((word) => word === "--verbose" || word === "-v") || isOn(env.AUTHCTL_VERBOSE);
 }
 
+/** Whether colours are refused, also for a line that was not understood. */
+export function refusesColour(argv: readonly string[], env: Environment): boolean {
+  return beforeDashes(argv).includes("--no-color") || isOn(env.AUTHCTL_NO_COLOR);
+}
+
 function beforeDashes(argv: readonly string[]): readonly string[] {
   const end = argv.indexOf("--");
   return end < 0 ? argv : argv.slice(0, end);

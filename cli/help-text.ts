@@ -1,5 +1,6 @@
 import type { Command, Group, Tree } from "./command.ts";
 import { globals } from "./globals.ts";
+import type { Output } from "./io.ts";
 import { type Args, type Argument, kebab, nameOf } from "./options.ts";
 
 /** What the exit codes mean for every command; a command may say it more precisely. */
@@ -54,6 +55,22 @@ export function helpText(node: Command | Group | Tree, path: readonly string[]):
     ["More", ["authctl help shows the flags that every command takes."]],
   );
 }
+
+/** The same broken at spaces where a terminal would break it anywhere. Lines that are typed as they stand are left alone. */
+export function forTerminal(text: string, { isTTY, columns }: Pick<Output, "isTTY" | "columns">): string {
+  if (!isTTY) return text;
+  const lines = text.split("\n").map((line) => {
+    const [, name = "", words = line] = /^( {2}\S.*? {2,})(\S.*)$/.exec(line) ?? [];
+    // Where names take most of the line, their words stand below them.
+    if (name.length > columns / 2) return `${name.trimEnd()}\n${indented(words, 6, columns)}`;
+    if (line.length <= columns || (name === "" && line.startsWith(" "))) return line;
+    return name + indented(words, name.length, columns).trimStart();
+  });
+  return lines.join("\n");
+}
+
+const indented = (words: string, by: number, columns: number): string =>
+  Bun.wrapAnsi(words, columns - by).replace(/^/gm, " ".repeat(by));
 
 const effects = {
   read: "changes nothing",

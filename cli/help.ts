@@ -3,7 +3,7 @@ import { fail } from "../src/core/errors.ts";
 import { type Command, command, type Group, type Tree } from "./command.ts";
 import { type Source, sourceOf } from "./complete.ts";
 import { globals, twinOf } from "./globals.ts";
-import { exitMeanings, helpText } from "./help-text.ts";
+import { exitMeanings, forTerminal, helpText } from "./help-text.ts";
 import { type Args, type ArgumentType, nameOf, positional, toggle } from "./options.ts";
 import { parseLine } from "./words.ts";
 
@@ -27,10 +27,8 @@ export function helpOn(tree: Tree): { readonly default: Command } {
       const found = await parseLine([...path, "--help"], tree);
       if (found.positionals.length > 0)
         fail("usage", { detail: `\`authctl ${found.path.join(" ")}\` has no commands below it.` });
-      await desk.print(
-        desk.json ? await describe(found.node ?? tree, found.path, tree) : helpText(found.node ?? tree, found.path),
-        undefined,
-      );
+      if (desk.json) return await desk.print(await describe(found.node ?? tree, found.path, tree));
+      return await desk.print(forTerminal(helpText(found.node ?? tree, found.path), desk.terminal));
     },
   });
   return { default: help };

@@ -1,4 +1,4 @@
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Config, type Loaded, loadConfig, settings } from "../src/config.ts";
 import { fail } from "../src/core/errors.ts";
@@ -7,6 +7,7 @@ import { openCore } from "../src/open.ts";
 import { command } from "./command.ts";
 import { exampleSettings } from "./config-example.ts";
 import type { Desk } from "./desk.ts";
+import { askFor } from "./init-questions.ts";
 
 /**
  * Safe to repeat, and to interrupt: the secret comes before the settings that name it and before the database
@@ -14,15 +15,17 @@ import type { Desk } from "./desk.ts";
  */
 export default command({
   description:
-    "Write a settings file with a fresh secret, create the database and migrate it. Never overwrites anything; again, it does what is missing.",
+    "Write a settings file with a fresh secret, create the database and migrate it. Never overwrites anything; again, it does what is missing. Where it makes the settings on a terminal, it asks first for the address of the server, and for the address and the password of the first admin.",
   effect: "write",
   examples: ["authctl init", "NODE_ENV=production PUBLIC_URL=https://auth.example.com authctl init"],
   exits: { 78: "the settings do not fit: what was made until then stays, and init goes on from there" },
   async run(_, desk) {
-    const { cwd, env, envFile = ".env" } = desk.place;
+    const { cwd, envFile = ".env" } = desk.place;
     const file = resolve(cwd, envFile);
     const isNew = !existsSync(file);
-    const loaded = settingsOf(desk, isNew);
+    const answers = isNew ? await askFor(settingsOf(desk.place, isNew).config, desk) : { settings: {}, admin: {} };
+    const env = { ...desk.place.env, ...answers.settings };
+    const loaded = settingsOf({ ...desk.place, env }, isNew);
     const { config } = loaded;
     const made: string[] = [];
     const tell = (what: string): void => {
@@ -32,7 +35,7 @@ export default command({
 
     readySecrets(config, cwd, tell);
     if (isNew) {
-      write(file, settingsText(loaded, desk));
+      write(file, settingsText(loaded, env, desk.warn));
       tell(`wrote the settings to ${file}`);
     } else {
       desk.detail(`${file} stays as it is`);
@@ -44,7 +47,7 @@ export default command({
       });
     }
     // From here on by the settings that every other command will read.
-    const place = { env, cwd, envFile };
+    const place = { env: { ...env, ...answers.admin }, cwd, envFile };
     const core = await openCore({ ...place, purpose: "serve", migrate: "auto", onMade: tell });
     await core.close();
 
@@ -53,7 +56,7 @@ export default command({
     if (isLoose) desk.warn(`${directory} can be entered by others: \`chmod 700 ${directory}\`.`);
     if (desk.json) await desk.print({ settings: file, made });
     if (made.length === 0) desk.say("Nothing to do: everything is there already.");
-    else if (config.ADMIN_EMAIL) desk.say("Next: `authctl serve`.");
+    else if (config.ADMIN_EMAIL || "ADMIN_EMAIL" in answers.admin) desk.say("Next: `authctl serve`.");
     else desk.say("Next: `authctl admin seed --email you@example.com`, then `authctl serve`.");
   },
 });
@@ -62,8 +65,7 @@ export default command({
  * The settings as they are before the file is there. What only production refuses is left to the end: a secret
  * that is missing is what this command is for, and the rest can be written into the new file.
  */
-function settingsOf(desk: Desk, isNew: boolean): Loaded {
-  const { cwd, env, envFile = ".env" } = desk.place;
+function settingsOf({ cwd, env, envFile = ".env" }: Desk["place"], isNew: boolean): Loaded {
   // No file rather than the usual one: that may be another server's.
   const place = { cwd, envFile: isNew ? "/dev/null" : envFile };
   const loaded = loadConfig(env, place);
@@ -79,8 +81,7 @@ const secretPath = (config: Config): string => `${config.DATA_DIR}/secret.key`;
  * Holds what this run was told by its environment, so that a server that is started without it finds the same
  * database and the same secret. A secret itself is never written down: only the file that holds it.
  */
-function settingsText({ config, sources }: Loaded, desk: Desk): string {
-  const { env } = desk.place;
+function settingsText({ config, sources }: Loaded, env: Desk["place"]["env"], warn: Desk["warn"]): string {
   const told = settings.flatMap(({ name, secret, aliases = {} }) => {
     const file = env[`${name}_FILE`];
     if (secret && file) return [`${name}_FILE=${quoted(file)}`];
@@ -91,7 +92,7 @@ function settingsText({ config, sources }: Loaded, desk: Desk): string {
       const variables = [name, ...Object.keys(aliases)].map((one) => [one, env[one]] as const);
       return variables.flatMap(([one, text]) => (text ? [`${one}=${quoted(text)}`] : []));
     }
-    desk.warn(`${name} is not written down: set it, or ${name}_FILE, wherever the server starts.`);
+    warn(`${name} is not written down: set it, or ${name}_FILE, wherever the server starts.`);
     return [];
   });
   const head =
@@ -114,6 +115,8 @@ function write(file: string, text: string): void {
     writeFileSync(file, text, { flag: "wx", mode: 0o600 });
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+    // Half of the settings would be taken for all of them by the next run.
+    if (code !== "EEXIST") rmSync(file, { force: true });
     fail("config_invalid", { errors: [{ path: "--env-file", message: `${file} cannot be written (${code}).` }] });
   }
 }

@@ -28,8 +28,12 @@ const list = command({
           { title: "every", of: ({ every_seconds }) => formatDuration(every_seconds * 1000) },
           "last_success",
           { title: "due", of: ({ overdue, due_at }) => (overdue ? "now" : due_at) },
-          { title: "failed", of: ({ failed_at, problem }) => (failed_at ? `${failed_at} ${problem}` : null) },
-          "does",
+          {
+            title: "failed",
+            of: ({ failed_at, problem }) => (failed_at ? `${failed_at} ${problem}` : null),
+            whole: true,
+          },
+          { title: "does", of: ({ does }) => does, whole: true, spare: true },
         ],
       );
     });

@@ -29,9 +29,9 @@ const list = command({
         "algorithm",
         "state",
         { title: "age", of: (key) => age(now.getTime() - Date.parse(key.published_at)) },
-        "activated_at",
+        { title: "activated_at", of: (key) => key.activated_at, spare: true },
         { title: "held by at most", of: (key) => key.held_by_at_most },
-        { title: "may go", of: (key) => mayGo(key, now) },
+        { title: "may go", of: (key) => mayGo(key, now), whole: true },
       ]);
     });
   },

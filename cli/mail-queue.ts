@@ -21,9 +21,9 @@ const list = command({
         "kind",
         "state",
         "to",
-        "attempts",
-        { title: "due", of: (mail) => mail.due_at },
-        { title: "created", of: (mail) => mail.created_at },
+        { title: "attempts", of: (mail) => mail.attempts, spare: true },
+        { title: "due", of: (mail) => mail.due_at, spare: true },
+        { title: "created", of: (mail) => mail.created_at, spare: true },
         "problem",
       ]),
     );
@@ -74,15 +74,15 @@ const drop = command({
   description: "Delete mails from the outbox. One that is on its way at this moment may still arrive.",
   effect: "destructive",
   dryRun: true,
-  args: { ids: positional("ID", "mails", { many: true }) },
+  args: { ids: positional("ID", "mails", { many: true, required: true }) },
   examples: ["authctl mail queue list --state dead --output id | authctl mail queue drop - --yes"],
   exits: { 3: "no mail has this id: nothing was done" },
   async run({ ids }, desk) {
     await desk.withCore(async (core, by) => {
       const mails = await getMails(core, ids);
       const extent = counted(mails.length, "mail");
-      if (mails.length > 0) await desk.confirm(`deletes ${extent}`);
-      const dropped = desk.dryRun || mails.length === 0 ? 0 : await dropMails(core, by, mails);
+      await desk.confirm(`deletes ${extent}`);
+      const dropped = desk.dryRun ? 0 : await dropMails(core, by, mails);
       if (desk.json) await desk.print({ mails: mails.length, dropped });
       desk.say(desk.dryRun ? `would delete ${extent}` : `deleted ${counted(dropped, "mail")}`);
     });

@@ -152,7 +152,10 @@ export default group({
 
 const nothing = "Nothing to do.";
 
-const waiting = (desk: Desk) => (holder: string) => desk.say(`waiting for ${holder}, which migrates`);
+const waiting = (desk: Desk) => ({
+  onWait: (holder: string) => desk.say(`waiting for ${holder}`),
+  interrupted: desk.interrupted,
+});
 
 const isPending = ({ state }: Migration): boolean => state === "pending";
 

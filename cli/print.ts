@@ -1,6 +1,15 @@
 import { Interrupted } from "./interruption.ts";
 import type { Output } from "./io.ts";
-import { type AnyColumn, type Column, cellText, headerLine, layOut, recordLines, rowLine } from "./table.ts";
+import {
+  type AnyColumn,
+  type Column,
+  cellText,
+  headerLines,
+  type Layout,
+  layOut,
+  recordLines,
+  rowLines,
+} from "./table.ts";
 import { visible, visibleJson, visibleLines } from "./visible.ts";
 
 /** `table` is for eyes and `lines` for pipes: rows of cells between tabs, without a header, as cut(1) and awk(1) like them. */
@@ -15,28 +24,31 @@ const sample = 100;
 /**
  * Writes `value` to `output`: a list, one object, or a bare text. A list is written as it comes, so memory holds one page of it.
  * Ends with `Interrupted` at the next page once `signal` is aborted; JSON is then left open, so that no reader takes a part for the whole.
+ * Answers how many rows there were.
  */
 export async function printTo<T>(
   output: Output,
   value: T | Rows<T>,
   columns: readonly Column<T>[] | undefined,
   { format, signal }: { readonly format: Format; readonly signal: AbortSignal },
-): Promise<void> {
+): Promise<number> {
   const chosen = columns?.map(anyColumn);
   if (isRows(value)) return writeRows(output, pagesOf(value, format === "table" ? sample : 1), chosen, format, signal);
   if (!isRecord(value)) {
     const bare = cellText(value);
     const line =
       format === "json" || format === "ndjson" ? visibleJson(value) : output.isTTY ? visibleLines(bare) : bare;
-    return output.write(`${line}\n`);
+    await output.write(`${line}\n`);
+  } else {
+    await output.write(`${recordText(value, chosen ?? columnsOf(value), format, output)}\n`);
   }
-  return output.write(`${recordText(value, chosen ?? columnsOf(value), format, output)}\n`);
+  return 1;
 }
 
 function recordText(row: object, columns: readonly AnyColumn[], format: Format, output: Output): string {
   switch (format) {
     case "table":
-      return recordLines(columns, row);
+      return recordLines(columns, row, output.columns);
     case "lines":
       return columns.map((column) => `${visible(column.title)}\t${visible(cellText(column.of(row)))}`).join("\n");
     case "json":
@@ -54,11 +66,11 @@ async function writeRows(
   chosen: readonly AnyColumn[] | undefined,
   format: Format,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   const indented = format === "json" && output.isTTY;
   const [open, between, close] = indented ? ["[\n", ",\n", "\n]\n"] : ["[", ",", "]\n"];
   let columns = chosen ?? [];
-  let widths: readonly number[] | undefined;
+  let layout: Layout | undefined;
   let count = 0;
   if (format === "csv" && chosen) await output.write(`${csvHeader(columns)}\n`);
   for await (const page of pages) {
@@ -68,16 +80,21 @@ async function writeRows(
       if (format === "csv") await output.write(`${csvHeader(columns)}\n`);
     }
     let text = "";
-    if (format === "table" && !widths) {
-      widths = layOut(columns, page, output.columns);
-      text = `${headerLine(columns, widths)}\n`;
+    if (format === "table" && count === 0) {
+      layout = layOut(columns, page, output.columns);
+      if (layout) text = `${headerLines(layout)}\n`;
     }
     for (const row of page) {
       if (format === "json") {
         const json = visibleJson(row, indented ? 2 : undefined);
         text += (count === 0 ? open : between) + (indented ? json.replace(/^/gm, "  ") : json);
+      } else if (format === "table") {
+        // Without room for a table, each row is shown as one object, and an empty line parts it from the one before.
+        text += layout
+          ? `${rowLines(layout, row)}\n`
+          : `${count === 0 ? "" : "\n"}${recordText(row, columns, format, output)}\n`;
       } else {
-        text += `${widths ? rowLine(columns, widths, row) : rowText(row, columns, format, output)}\n`;
+        text += `${rowText(row, columns, format, output)}\n`;
       }
       count++;
     }
@@ -85,6 +102,7 @@ async function writeRows(
     if (signal.aborted) throw signal.reason instanceof Error ? signal.reason : new Interrupted();
   }
   if (format === "json") await output.write(count === 0 ? "[]\n" : close);
+  return count;
 }
 
 /** A row on one line of its own. */
@@ -113,11 +131,13 @@ function csvCell(value: unknown, forTerminal: boolean): string {
   return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }
 
+const defaults = { whole: false, spare: false } as const;
+
 /** The column for whatever row comes. */
 export function anyColumn<T>(column: Column<T>): AnyColumn {
   if (typeof column === "string") return member(column);
   // The rows that come to it are those that `print` was typed with
-  return { title: column.title, whole: column.whole ?? false, of: column.of as AnyColumn["of"] };
+  return { ...defaults, ...column, of: column.of as AnyColumn["of"] };
 }
 
 function columnsOf(row: object): AnyColumn[] {
@@ -125,7 +145,7 @@ function columnsOf(row: object): AnyColumn[] {
 }
 
 function member(key: string): AnyColumn {
-  return { title: key, whole: key === "id" || key === "kid", of: (row): unknown => Reflect.get(row, key) };
+  return { ...defaults, title: key, whole: key === "id" || key === "kid", of: (row): unknown => Reflect.get(row, key) };
 }
 
 /** One object: neither a list nor a bare value. */

@@ -92,9 +92,9 @@ const remove = command({
     await desk.withCore(async (core, by) => {
       await getRole(core, name);
       if (builtInRoles.includes(name)) fail("role_built_in");
-      const deed = `deletes the role ${name} and takes it from ${counted(await countHolders(core, name), "user")}`;
-      if (desk.dryRun) return desk.say(`A rehearsal: it ${deed}.`);
-      await desk.confirm(deed);
+      const loss = `the role ${name} and takes it from ${counted(await countHolders(core, name), "user")}`;
+      if (desk.dryRun) return desk.say(`would delete ${loss.replace(" takes ", " take ")}`);
+      await desk.confirm(`deletes ${loss}`);
       const holders = await deleteRole(core, by, name);
       if (desk.json) await desk.print({ name, holders });
       return desk.say(`deleted the role ${name}, which ${counted(holders, "user")} held`);

@@ -3,8 +3,8 @@ import { DomainError, fail } from "../src/core/errors.ts";
 import type { Command, Errand, Tree } from "./command.ts";
 import { exitCodeOf } from "./exit.ts";
 import { failureText } from "./failure.ts";
-import { type Globals, readGlobals, speaksJson, speaksVerbosely } from "./globals.ts";
-import { helpText } from "./help-text.ts";
+import { type Globals, readGlobals, refusesColour, speaksJson, speaksVerbosely } from "./globals.ts";
+import { forTerminal, helpText } from "./help-text.ts";
 import { type Interruption, listen } from "./interruption.ts";
 import { type Io, isColoured, PipeClosed } from "./io.ts";
 import { type Line, parseLine, seeHelp } from "./words.ts";
@@ -113,12 +113,12 @@ async function obey(
     return 0;
   }
   if (globals.help) {
-    await io.stdout.write(`${helpText(node ?? tree, path)}\n`);
+    await io.stdout.write(`${forTerminal(helpText(node ?? tree, path), io.stdout)}\n`);
     return 0;
   }
   if (node?.kind !== "command") {
     if (speaksJson(argv, io.env)) fail("usage", { detail: `A command is missing. ${seeHelp(path)}` });
-    await io.stderr.write(`${helpText(node ?? tree, path)}\n`);
+    await io.stderr.write(`${forTerminal(helpText(node ?? tree, path), io.stderr)}\n`);
     return 2;
   }
   const rehearsal = rehearsed(node, line, globals);
@@ -136,8 +136,12 @@ async function carryOut(command: Command, line: Line, circumstances: Circumstanc
     import("./command.ts"),
     import("./desk.ts"),
   ]);
-  const { desk, finish } = openDesk(circumstances);
+  const { desk, finish } = openDesk({ ...circumstances, answers: command.effect === "read" });
   const positionals = await fromInput(command, line.positionals, io, interruption);
+  if (!positionals) {
+    desk.say("Nothing stands on standard input. Nothing to do.");
+    return undefined;
+  }
   const errand: Errand = { desk, now: io.now(), detail: seeHelp(line.path) };
   const { result } = await runCommand(command.definition, {
     rawArgs: canonical(line.flags, positionals),
@@ -157,20 +161,20 @@ function rehearsed(command: Command, line: Line, globals: Globals): Globals {
   });
 }
 
-/** For a positional that takes many, `-` stands for the words on standard input. */
+/** For a positional that takes many, `-` stands for the words on standard input. Answers `undefined` where that leaves none. */
 async function fromInput(
   command: Command,
   words: readonly string[],
   io: Io,
   interruption: Interruption,
-): Promise<readonly string[]> {
+): Promise<readonly string[] | undefined> {
   const places = Object.values(command.args).filter(({ place }) => place === "positional");
   const first = places.findIndex(({ many }) => many);
   const dash = first < 0 ? -1 : words.indexOf("-", first);
   if (dash < 0) return words;
   const { readInput } = await import("./prompt.ts");
   const read = (await readInput(io, interruption.signal)).split(/\s+/).filter((word) => word !== "");
-  return words.toSpliced(dash, 1, ...read);
+  return read.length === 0 && words.length === first + 1 ? undefined : words.toSpliced(dash, 1, ...read);
 }
 
 /** `work`, or the failure that its time is over. At the end of the time it is asked to stop first, so that a batch is not cut. */
@@ -210,7 +214,7 @@ async function tell(failure: unknown, argv: readonly string[], io: Io): Promise<
   const manner = {
     json: speaksJson(argv, io.env),
     verbose: speaksVerbosely(argv, io.env),
-    colour: isColoured(io, argv.includes("--no-color")),
+    colour: isColoured(io, refusesColour(argv, io.env)),
   };
   // Where standard error is closed too there is nobody left to tell; the exit code says it.
   await io.stderr.write(failureText(failure, manner)).catch(() => {});

@@ -35,11 +35,13 @@ export async function resolveSecret(
   }
   // 192 random bits, without a character that a shell would touch.
   if (generate) return { value: Buffer.from(means.io.randomBytes(24)).toString("base64url"), generated: true };
-  const given = passwordStdin
-    ? await readInput(means.io, means.signal)
-    : passwordFile === undefined
-      ? await askTwice(question, means)
-      : await readPrivateFile("--password-file", resolve(means.io.cwd, passwordFile), means.warn);
+  // At a terminal everybody could read what is typed: there it is asked for.
+  const given =
+    passwordStdin && !means.io.stdin.isTTY
+      ? await readInput(means.io, means.signal)
+      : passwordFile === undefined
+        ? await askTwice(question, means)
+        : await readPrivateFile("--password-file", resolve(means.io.cwd, passwordFile), means.warn);
   const value = given.replace(/\r?\n$/, "");
   if (value === "") fail("usage", { detail: "The password is empty." });
   return { value, generated: false };

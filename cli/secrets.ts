@@ -23,7 +23,7 @@ const status = command({
         "sessions",
         "refresh_families",
         { title: "servers", of: ({ servers }) => `${servers.accepting.length} of ${serversIn(servers)}` },
-        "activated_at",
+        { title: "activated_at", of: ({ activated_at }) => activated_at, spare: true },
       ]);
     });
   },

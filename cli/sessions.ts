@@ -21,11 +21,15 @@ type View = ReturnType<typeof ownedSessionView>;
 const columns: readonly Column<View>[] = [
   "id",
   { title: "user", of: ({ user }) => user.email },
-  { title: "client", of: ({ device }) => [device.browser, device.os].filter((name) => name !== null).join(" / ") },
-  "ip",
-  "created_at",
-  "last_seen_at",
-  "expires_at",
+  {
+    title: "client",
+    of: ({ device }) => [device.browser, device.os].filter((name) => name !== null).join(" / "),
+    spare: true,
+  },
+  { title: "ip", of: ({ ip }) => ip, spare: true },
+  { title: "created_at", of: ({ created_at }) => created_at, spare: true },
+  { title: "last_seen_at", of: ({ last_seen_at }) => last_seen_at, spare: true },
+  { title: "expires_at", of: ({ expires_at }) => expires_at, spare: true },
   "state",
 ];
 
@@ -84,7 +88,7 @@ const explain = command({
   async run({ id }, desk) {
     await desk.withCore(async (core) => {
       const explained = explanationView(await explainSession(core, id));
-      await desk.print(desk.json ? explained : explained.why);
+      await desk.print(desk.json ? explained : `The session is ${explained.why}.`);
     });
   },
 });

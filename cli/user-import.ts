@@ -98,7 +98,9 @@ async function openFile(file: string, desk: Desk) {
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : undefined;
     if (code === undefined) throw error;
-    return fail("usage", { detail: `The file cannot be read: ${code}.` });
+    const name = file === "-" ? "Standard input" : file;
+    if (code === "ENOENT") return fail("usage", { detail: `There is no file ${file}.` });
+    return fail("usage", { detail: `${name} cannot be read (${code}). Name a file that this user may read.` });
   }
 }
 

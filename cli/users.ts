@@ -22,13 +22,21 @@ import type { Desk } from "./desk.ts";
 import { choice, number, positional, text, toggle } from "./options.ts";
 import { profileJson, readProfile } from "./profile-json.ts";
 import { secretArgs } from "./secret.ts";
+import type { Column } from "./table.ts";
 import exportCommand from "./user-export.ts";
 import importCommand from "./user-import.ts";
 import { sendReset, verifyEmail } from "./user-mails.ts";
 import { role } from "./user-roles.ts";
 
 const viewOf = ({ user, roles }: Member) => userView(user, roles);
-const columns = ["id", "email", "username", "roles", "is_active", "last_login_at"] as const;
+const columns: readonly Column<ReturnType<typeof viewOf>>[] = [
+  { title: "id", of: ({ id }) => id, whole: true, spare: true },
+  "email",
+  "username",
+  "roles",
+  "is_active",
+  { title: "last_login_at", of: ({ last_login_at }) => last_login_at, spare: true },
+];
 const oneUser = { user: positional("USER", "id, address or user name", { required: true }) };
 const someUsers = { users: positional("USER", "ids, addresses or user names", { required: true, many: true }) };
 

@@ -238,7 +238,7 @@ export async function openCore(opening: Opening): Promise<Core> {
     return core;
   } catch (error) {
     await close();
-    throw error;
+    throw database.translate(error);
   }
 }
 

@@ -6,6 +6,9 @@ import { selectionOf } from "./users/user-lists.ts";
 /** A word, and what tells it from the others. */
 export type Candidate = { readonly word: string; readonly about: string };
 
+/** As many of those who were deleted are looked at. */
+const mostTombstones = 1_000;
+
 type Look = (readers: Readers, beginning: string, most: number, now: Date) => Promise<Candidate[]>;
 
 /** Everything that is named by what stands in the database. */
@@ -41,6 +44,36 @@ const looks = {
     return keys
       .filter(({ kid }) => begins(kid, beginning))
       .map(({ kid, algorithm, state }) => ({ word: kid, about: `${algorithm}, ${state}` }));
+  },
+  async secrets(readers, beginning) {
+    const secrets = await readers.serverSecrets.all();
+    return secrets
+      .filter(({ version }) => begins(version, beginning))
+      .map(({ version, state }) => ({ word: version, about: state }));
+  },
+  async mails(readers, beginning, most) {
+    // First those that wait for somebody to decide about them.
+    const pages = [
+      await readers.mails.page("dead", most, beginning),
+      await readers.mails.page(undefined, most, beginning),
+    ];
+    const found = new Map(pages.flat().map((mail) => [mail.id, mail]));
+    return [...found.values()]
+      .filter(({ id }) => begins(id, beginning))
+      .map(({ id, kind, state, problem }) => ({ word: id, about: [kind, state, problem ?? ""].join(" ").trim() }));
+  },
+  async bans(readers, beginning, _most, now) {
+    const bans = await readers.bans.inForce(now);
+    return bans
+      .filter(({ network }) => begins(network, beginning))
+      .map(({ network, reason }) => ({ word: network, about: reason ?? "" }));
+  },
+  async deleted(readers, beginning) {
+    const tombstones = await readers.tombstones.page(new Date(0), mostTombstones);
+    return tombstones.flatMap(({ email, username, deletedAt }) => {
+      const words = [email, username].filter((word) => word !== null && begins(word, beginning));
+      return words.slice(0, 1).map((word) => ({ word: word!, about: `deleted ${deletedAt.toISOString()}` }));
+    });
   },
 } as const satisfies Readonly<Record<string, Look>>;
 

@@ -39,7 +39,10 @@ export const builtIn: Content = "roles";
 export async function refuseContents(target: Pick<Readers, "contents">, detail?: string): Promise<void> {
   const filled = (await target.contents.counts()).filter(({ table, rows }) => rows > 0 && table !== builtIn);
   if (filled.length === 0) return;
-  const errors = filled.map(({ table, rows }) => ({ path: sqlName(table), message: `has ${rows} rows.` }));
+  const errors = filled.map(({ table, rows }) => ({
+    path: sqlName(table),
+    message: `has ${rows === 1 ? "1 row" : `${rows} rows`}.`,
+  }));
   fail("target_not_empty", { errors, ...(detail !== undefined && { detail }) });
 }
 

@@ -95,7 +95,7 @@ const longestDescription = 200;
 export const listRoles = async (core: Core): Promise<Role[]> => await core.store.roles.all();
 
 export const getRole = async (core: Core, name: string): Promise<Role> =>
-  (await core.store.roles.byName(name)) ?? fail("not_found");
+  (await core.store.roles.byName(name)) ?? failUnknown();
 
 export const countHolders = async (core: Core, name: string): Promise<number> =>
   await core.store.roles.countHolders(name);
@@ -158,7 +158,7 @@ async function changeRole(
 ): Promise<Role> {
   return await core.store.write(async (tx) => {
     const held = await claimAuthority(core, tx, by);
-    const before = (await tx.roles.byName(name)) ?? fail("not_found");
+    const before = (await tx.roles.byName(name)) ?? failUnknown();
     if (name === adminRole) return fail("role_built_in");
     const { description, permissions } = { ...before, ...change(before) };
     requireAll(held, ["roles:write", ...before.permissions, ...permissions]);
@@ -178,7 +178,7 @@ async function changeRole(
 export async function deleteRole(core: Core, by: Actor, name: string): Promise<number> {
   return await core.store.write(async (tx) => {
     const held = await claimAuthority(core, tx, by);
-    const role = (await tx.roles.byName(name)) ?? fail("not_found");
+    const role = (await tx.roles.byName(name)) ?? failUnknown();
     if (builtInRoles.includes(name)) return fail("role_built_in");
     requireAll(held, ["roles:write", ...role.permissions]);
     await requireRecentProof(core, tx, by);
@@ -248,7 +248,8 @@ export async function revokeRole(core: Core, by: Actor, userId: string, role: st
 async function requireGrant(core: Core, tx: Tx, by: Actor, userId: string, name: string): Promise<void> {
   const held = await claimAuthority(core, tx, by);
   const role = await tx.roles.byName(name);
-  if (!role || !(await tx.users.byId(userId))) return fail("not_found");
+  if (!role) return failUnknown();
+  if (!(await tx.users.byId(userId))) return fail("not_found");
   const theirs = (await grantsOf(tx, userId)).permissions;
   requireAll(held, ["roles:write", ...role.permissions, ...theirs]);
   await requireRecentProof(core, tx, by);
@@ -263,4 +264,8 @@ export async function keepAnAdmin(tx: Tx, userId: string): Promise<void> {
   const user = await tx.users.byId(userId);
   const counts = user && user.disabledAt === null && (await tx.users.rolesOf(userId)).includes(adminRole);
   if (counts && (await tx.users.countActive(adminRole)) <= 1) fail("last_admin");
+}
+
+function failUnknown(): never {
+  return fail("not_found", { detail: "No role has this name; `authctl role list` and GET /api/v1/roles show them." });
 }

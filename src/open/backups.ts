@@ -1,5 +1,4 @@
 /** Backups in the world: the files that they are, and the databases that they are restored into. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type BackupFailures, backupFile, backupShelf, type Keys, type Locks } from "../adapters/backup-files.ts";
 import type { Config } from "../config.ts";
@@ -10,6 +9,7 @@ import { refuseContents } from "../core/moving.ts";
 import { createKeyring, type Keyring, sha256 } from "../core/secrets.ts";
 import { openCore, openTarget, type Place, settle } from "../open.ts";
 import { readMigrationFiles } from "../store/dialects/migration-files.ts";
+import { makeScratch, sweepScratch } from "./scratch.ts";
 import { heldSecrets } from "./secrets.ts";
 
 const failures: BackupFailures = {
@@ -38,8 +38,11 @@ const failures: BackupFailures = {
 export const backupDirectory = ({ BACKUP_DIR }: Config, cwd: string, out?: string): string =>
   resolve(cwd, out ?? BACKUP_DIR);
 
-export const openShelf = (config: Config, cwd: string, locks: Locks, out?: string): Shelf =>
-  backupShelf({ directory: backupDirectory(config, cwd, out), database: databaseName(config, cwd), locks }, failures);
+export function openShelf(config: Config, cwd: string, locks: Locks, out?: string): Shelf {
+  sweepScratch(resolve(cwd, config.DATA_DIR));
+  const directory = backupDirectory(config, cwd, out);
+  return backupShelf({ directory, database: databaseName(config, cwd), locks }, failures);
+}
 
 export const openArchive = (file: string, keys: Keys): Archive => backupFile(file, keys, failures);
 
@@ -74,10 +77,7 @@ export const openEmpty = (place: Place): Promise<Core> => openCore({ ...place, p
 
 /** A database that goes away when it is closed. In DATA_DIR, where nobody else may look: it is to hold everything. */
 export async function openScratch(place: Place): Promise<Core> {
-  const parent = resolve(place.cwd, settle(place).DATA_DIR);
-  mkdirSync(parent, { recursive: true, mode: 0o700 });
-  const directory = mkdtempSync(join(parent, "scratch-"));
-  const remove = () => rmSync(directory, { recursive: true, force: true });
+  const { directory, remove } = makeScratch(resolve(place.cwd, settle(place).DATA_DIR));
   try {
     const file = join(directory, "restored.db");
     const core = await openCore({ ...place, purpose: "bare", database: { dialect: "sqlite", file } });

@@ -18,18 +18,22 @@ import {
 import { type Examined, type Finding, type OutsidePart, type Part, parts } from "../core/doctor/finding.ts";
 import { examineOutside, forgedAddress } from "../core/doctor/outside.ts";
 import { examineCookies, examineProxy } from "../core/doctor/settings.ts";
+import { storageTrouble } from "../core/doctor/storage.ts";
 import { NoAnswer } from "../core/doctor/visitor.ts";
 import { DomainError } from "../core/errors.ts";
 import { noMeter } from "../core/meter.ts";
 import { openCore, openDatabase, type Place, profileFormOf, settle } from "../open.ts";
 import type { Dialect } from "../store/dialects/dialect.ts";
-import { createStore } from "../store/store.ts";
 import { backupDirectory } from "./backups.ts";
 import { databaseFile, heldSecrets, secretFile } from "./secrets.ts";
+import { examineWriting } from "./writing.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 type Examination = () => Promise<readonly Finding[]> | readonly Finding[];
+
+/** Where one of these is broken, others cannot be looked at. */
+const foundations: ReadonlySet<Part> = new Set(["config", "secret", "database", "schema"]);
 
 /** Every part that is wanted, in their order. Never fails. */
 export async function examineParts(place: Place, wanted: readonly Part[] = parts): Promise<Examined[]> {
@@ -37,11 +41,11 @@ export async function examineParts(place: Place, wanted: readonly Part[] = parts
   const told: Examined[] = [];
   const look = async (part: Part, examine: Examination): Promise<boolean> => {
     const findings = await examineSafely(examine);
-    if (wanted.includes(part)) told.push({ part, findings });
+    told.push({ part, findings });
     return findings.length === 0;
   };
   const skip = (names: readonly Part[], why: string): void => {
-    for (const part of names) if (wanted.includes(part)) told.push({ part, findings: [], skipped: why });
+    for (const part of names) told.push({ part, findings: [], skipped: why });
   };
 
   await look("config", () => examineConfig(config, [...problems, ...notices]));
@@ -51,15 +55,18 @@ export async function examineParts(place: Place, wanted: readonly Part[] = parts
       heldSecrets(config, place.cwd);
       return [];
     });
-    await examineDatabaseParts(place, config, hasSecret, { look, skip, told, wanted });
+    await examineDatabaseParts(place, config, hasSecret, { look, skip, told });
     await look("redis", () => examineRedis(config));
     await look("mail", () => examineMail(config));
     await look("cookies", () => examineCookies(config));
     await look("proxy", () => examineProxy(config));
     await look("disk", () => examineDisk(config, place.cwd));
   }
+  // What keeps a part from being looked at is told with it, wanted or not.
+  const isSkipped = told.some(({ part, skipped }) => skipped !== undefined && wanted.includes(part));
+  const inTheWay = ({ part, findings }: Examined) => isSkipped && findings.length > 0 && foundations.has(part);
   const inOrder = (one: Examined, other: Examined) => parts.indexOf(one.part) - parts.indexOf(other.part);
-  return told.toSorted(inOrder);
+  return told.filter((one) => wanted.includes(one.part) || inTheWay(one)).toSorted(inOrder);
 }
 
 async function examineSafely(examine: Examination): Promise<readonly Finding[]> {
@@ -75,7 +82,9 @@ async function examineSafely(examine: Examination): Promise<readonly Finding[]> 
         },
       ];
     }
-    const { title, detail, errors } = error;
+    const { code, title, detail, errors } = error;
+    const trouble = code === "unavailable" ? storageTrouble(error.cause) : undefined;
+    if (trouble) return [trouble];
     if (!errors) return [{ problem: `${title}.`, remedy: detail }];
     return errors.map(({ path, message }) => ({ problem: `${path} ${message}`, remedy: detail }));
   }
@@ -93,7 +102,6 @@ type Means = {
   readonly look: (part: Part, examine: Examination) => Promise<boolean>;
   readonly skip: (names: readonly Part[], why: string) => void;
   readonly told: Examined[];
-  readonly wanted: readonly Part[];
 };
 
 const inDatabase = ["keys", "outbox", "clock", "backup", "purge", "servers"] as const;
@@ -111,7 +119,7 @@ async function examineDatabaseParts(place: Place, config: Config, hasSecret: boo
     const fits = await look("schema", () => examineSchema(dialect));
     // Of tables of another version nothing is known.
     if (!fits) return skip(inDatabase, "The tables are not those of this version.");
-    await addTo(means, "database", () => examineWriting(dialect));
+    await addTo(means, "database", () => examineWriting(dialect, config, place.cwd));
     if (!hasSecret) return skip(inDatabase, "There is no server secret.");
   } finally {
     await database?.close();
@@ -160,34 +168,6 @@ async function examineSchema(database: Dialect): Promise<Finding[]> {
     "Put the files of this version back.",
   );
   return findings;
-}
-
-/** A write of a row that goes again: a disk that is full or a file that is read-only answers every question. */
-async function examineWriting(database: Dialect): Promise<Finding[]> {
-  const store = createStore(database);
-  const now = systemClock.now();
-  const row = { id: `doctor-${process.pid}`, host: "doctor", version: "doctor", startedAt: now, seenAt: now };
-  try {
-    await store.write((tx) => tx.servers.beat(row));
-    await store.write((tx) => tx.servers.remove(row.id));
-  } catch (error) {
-    const busy = error instanceof DomainError && error.code === "database_busy";
-    const [problem, remedy] = busy
-      ? ["Another process keeps the database from being written.", "Find it: `fuser` names who has the file open."]
-      : [
-          "The database can be read, and not written.",
-          "Make room on its disk, and its file writable for the user of the server.",
-        ];
-    return [{ problem, remedy }];
-  }
-  const slack = await database.slack();
-  if (!slack || slack.returnable) return [];
-  return [
-    {
-      problem: "The file of the database never gets smaller: it was made without auto_vacuum.",
-      remedy: "Stop the servers, and run `sqlite3 FILE 'PRAGMA auto_vacuum = INCREMENTAL; VACUUM'`.",
-    },
-  ];
 }
 
 async function examineRedis(config: Config): Promise<Finding[]> {

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
@@ -10,9 +10,11 @@ import type { Core } from "../../src/core/core.ts";
 import { login } from "../../src/core/login.ts";
 import { orderReset } from "../../src/core/users/new-passwords.ts";
 import { findUser } from "../../src/core/users.ts";
+import { makeScratch } from "../../src/open/scratch.ts";
 import { person, Shell, sessionsOf } from "../support/cli.ts";
 import { codeOf, firefox, goodPassword, root } from "../support/core.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres-server.ts";
+import { until } from "../support/until.ts";
 
 const identity = await generateX25519Identity();
 const recipient = await identityToRecipient(identity);
@@ -385,6 +387,26 @@ test("backup create takes a passphrase from a file, from standard input, or from
   expect(wrong.code).toBe(77);
   expect(wrong.stderr).not.toContain("altogether");
   expect((await shell.run(["backup", "verify", file])).code).toBe(77);
+});
+
+test("what a killed verification has left is removed by the next run, but nothing of one that lives", async () => {
+  using shell = await withData(4000);
+  const { file } = await create(shell);
+  const scratches = () => readdirSync(shell.file("data")).filter((name) => /^(scratch|making)-/.test(name));
+  const child = shell.start(["backup", "verify", file, ...open.split(" ")]);
+  await until("there is a scratch", () => scratches().some((name) => name.startsWith("scratch-")));
+  child.kill("SIGKILL");
+  await child.exited;
+  expect(scratches()).toHaveLength(1);
+  const own = makeScratch(shell.file("data"));
+  expect(scratches()).toEqual([basename(own.directory)]);
+  mkdirSync(shell.file("data/scratch-dead"));
+  for (const line of ["backup create", `backup verify ${file} ${open}`]) {
+    expect((await shell.run(line)).code).toBe(0);
+    expect(scratches()).toEqual([basename(own.directory)]);
+  }
+  own.remove();
+  expect(scratches()).toEqual([]);
 });
 
 test("what a killed run has left is removed by the next one, and never bears the name of a backup", async () => {

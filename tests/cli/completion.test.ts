@@ -2,7 +2,12 @@ import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { chmodSync, readdirSync, writeFileSync } from "node:fs";
 import { commands, completeName } from "../../cli/run.ts";
+import { anonymous, noClient } from "../../src/core/actors.ts";
+import { addBan } from "../../src/core/bans.ts";
+import { resendVerification } from "../../src/core/users/addresses.ts";
+import { deleteUser, findUser } from "../../src/core/users.ts";
 import { person, Shell, sessionsOf } from "../support/cli.ts";
+import { root } from "../support/core.ts";
 import { freePort } from "../support/free-port.ts";
 import { program } from "../support/program.ts";
 import { type } from "./toy.ts";
@@ -45,6 +50,12 @@ describe("names that stand in the program", () => {
     ["config explain TOKEN_AL", ["TOKEN_ALGORITHM"]],
     ["mail preview new-d", ["new-device"]],
     ["user import ./us", [":file"]],
+    ["backup create --out ./ba", [":file"]],
+    ["backup create --recipient age", []],
+    ["job run audit", ["audit-purge"]],
+    ["job print-cron purge key-", ["key-rotation"]],
+    ["job print-k8s --secret ma", []],
+    ["job print-systemd --user ro", []],
     ["user nonsense ", []],
     ["nonsense --", []],
     ["user list --nonsense=x", []],
@@ -74,6 +85,24 @@ describe("names that stand in the database", () => {
     const sessions = await offered("session revoke ", shell);
     expect(sessions).toHaveLength(2);
     expect(await offered(`session get ${sessions[1]!.slice(0, -1)}`, shell)).toEqual([sessions[1]!]);
+  });
+
+  test("mails, bans, secrets, and those who were deleted", async () => {
+    using shell = await peopled();
+    const [mail, network] = await shell.core(async (core) => {
+      await resendVerification(core, anonymous(noClient), "bob@example.com");
+      await deleteUser(core, root, (await findUser(core, "adele@example.com")).user.id);
+      const ban = await addBan(core, root, "192.0.2.0/24", undefined);
+      const [first] = await core.store.mails.page(undefined, 1);
+      return [first!.id, ban.network];
+    });
+    expect(await offered("mail queue retry ", shell)).toContain(mail);
+    expect(await offered(`mail queue drop ${mail} ${mail.slice(0, 20)}`, shell)).toContain(mail);
+    expect(await offered("ban remove 192", shell)).toEqual([network]);
+    expect(await offered("ban add bo", shell)).toEqual(["bob@example.com"]);
+    expect(await offered("limit show bo", shell)).toEqual(["bob@example.com"]);
+    expect(await offered("user restore ad", shell)).toEqual(["adele@example.com"]);
+    expect(await offered("secret retire ", shell)).toHaveLength(1);
   });
 
   test("are those of the settings that the line names", async () => {

@@ -6,12 +6,14 @@ import { commands } from "../../cli/run.ts";
 const contract: Readonly<Record<string, readonly string[]>> = {
   init: [],
   serve: [],
+  doctor: [],
+  stats: [],
   version: [],
   help: [],
   completion: ["bash", "zsh", "fish"],
   config: ["check", "show", "explain", "example"],
   migrate: ["status", "up", "down", "create", "history"],
-  admin: ["seed", "list", "grant", "revoke"],
+  admin: ["seed", "list", "grant", "revoke", "recover"],
   user: [
     "list",
     "get",
@@ -33,13 +35,16 @@ const contract: Readonly<Record<string, readonly string[]>> = {
   role: ["list", "get", "create", "update", "delete", "permission add", "permission remove"],
   session: ["list", "get", "explain", "revoke"],
   token: ["purge", "inspect", "stats"],
-  key: ["list", "rotate"],
+  key: ["list", "rotate", "retire", "export-public"],
+  secret: ["status", "rotate", "verify", "generate"],
   audit: ["list", "tail", "export", "verify", "purge"],
   mail: ["test", "queue list", "queue retry", "queue drop", "flush"],
+  backup: ["create", "verify", "restore"],
   limit: ["show", "reset"],
   ban: ["add", "list", "remove"],
   check: ["authz"],
   db: ["copy"],
+  job: ["list", "run", "print-cron", "print-systemd", "print-k8s"],
   hash: ["calibrate", "report"],
 };
 

@@ -69,7 +69,7 @@ describe.concurrent("db copy", () => {
       expect(code).toBe(4);
       expect(JSON.parse(stderr.trim().split("\n").at(-1)!)).toMatchObject({
         code: "target_not_empty",
-        errors: expect.arrayContaining([{ path: "users", message: "has 1 rows." }]),
+        errors: expect.arrayContaining([{ path: "users", message: "has 1 row." }]),
       });
     }
   });

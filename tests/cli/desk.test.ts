@@ -38,7 +38,7 @@ describe("a list", () => {
     expect(await printed(people, [], { terminal: true })).toBe(
       [
         "ID   NAME    LOGINS  ROLES        LAST SEEN",
-        "u_1  Ada          3  admin, user  2026-01-31T12:00:00.000Z",
+        "u_1  Ada          3  admin, user  2026-01-31T12:00:00Z",
         "u_2  日本語    1204",
         "",
       ].join("\n"),
@@ -113,6 +113,63 @@ describe("a list", () => {
     expect(row).toContain("n…");
     expect(await printed(long)).toContain("n".repeat(60));
   });
+
+  test("leaves out what there is no room for, but in a pipe nothing", async () => {
+    const shown = async (width: number, terminal = true) => {
+      const { stdout } = await at(
+        (desk) =>
+          desk.print(people, [
+            { title: "id", of: ({ id }) => id, spare: true },
+            "name",
+            { title: "last_seen", of: ({ lastSeen }) => lastSeen, spare: true },
+          ]),
+        [],
+        { terminal, columns: width },
+      );
+      return stdout.split("\n")[0];
+    };
+    expect(await shown(40)).toBe("ID   NAME    LAST SEEN");
+    expect(await shown(32)).toBe("ID   NAME");
+    expect(await shown(10)).toBe("NAME");
+    expect(await shown(10, false)).toBe("u_1\tAda\t2026-01-31T12:00:00.000Z");
+  });
+
+  test("breaks sentences at spaces, and shortens neither a time nor a number", async () => {
+    const { stdout } = await at(
+      (desk) =>
+        desk.print(
+          [{ at: noon, count: 12345678901, what: "somebody has signed in from afar" }],
+          ["at", "count", { title: "what", of: ({ what }) => what, whole: true }],
+        ),
+      [],
+      { terminal: true, columns: 48 },
+    );
+    expect(stdout.split("\n")).toEqual([
+      "AT                          COUNT  WHAT",
+      "2026-01-31T12:00:00Z  12345678901  somebody has",
+      "                                   signed in",
+      "                                   from afar",
+      "",
+    ]);
+  });
+
+  test("is shown as one object after the other where no table fits", async () => {
+    const rows = ["a", "b"].map((letter) => ({ id: letter.repeat(36), name: `the name of ${letter.repeat(9)}` }));
+    const stdout = await printed(rows, [], { terminal: true, columns: 40 });
+    expect(stdout.split("\n\n")).toEqual([
+      `id    ${"a".repeat(36)}\nname  the name of aaaaaaaaa`,
+      `id    ${"b".repeat(36)}\nname  the name of bbbbbbbbb\n`,
+    ]);
+  });
+
+  test("that is empty is told to whoever asked for it at a terminal", async () => {
+    expect(await type("toy list --rows 0", { terminal: true })).toMatchObject({
+      stdout: "",
+      stderr: "There is none.\n",
+    });
+    expect(await type("toy list --rows 0")).toMatchObject({ stdout: "", stderr: "" });
+    expect(await type("toy list --rows 0 --json", { terminal: true })).toMatchObject({ stdout: "[]\n", stderr: "" });
+  });
 });
 
 describe("data from strangers", () => {
@@ -155,8 +212,12 @@ describe("CSV", () => {
 
 describe("one object", () => {
   test("is a line for each member", async () => {
-    expect(await printed(people[0], [], { terminal: true })).toContain("last seen  2026-01-31T12:00:00.000Z\n");
+    expect(await printed(people[0], [], { terminal: true })).toContain("last seen  2026-01-31T12:00:00Z\n");
     expect(await printed({ id: 1, createdAt: noon })).toBe("id\t1\ncreatedAt\t2026-01-31T12:00:00.000Z\n");
+    const told = { is_on: true, device: { browser: "curl", os: null }, note: "one two three four five" };
+    expect(await printed(told, [], { terminal: true, columns: 20 })).toBe(
+      "is on   yes\ndevice  browser curl\nnote    one two three four five\n",
+    );
   });
 
   test("is one JSON object, one row of CSV, one id", async () => {

@@ -127,8 +127,8 @@ const breakages: readonly Breakage[] = [
       for (const end of ["-wal", "-shm"]) rmSync(shell.file(`data/auth.db${end}`), { force: true });
       writeFileSync(shell.file("data/auth.db"), "no database at all, for sure".repeat(40));
     },
-    found: "database: The database cannot be reached",
-    remedy: "",
+    found: "database: The file is no database",
+    remedy: "restore a backup",
   },
   {
     what: "a database that takes no writes",

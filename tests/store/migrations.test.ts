@@ -94,29 +94,58 @@ describe("kill -9 in the middle", () => {
     expect(await migrate()).toEqual([]);
   });
 
+  /** What a process says that waits for the one that migrates, which `act` ends, or the waiting. */
+  async function toldWhoWaits(act: (migrating: Bun.Subprocess, waiting: Bun.Subprocess) => void) {
+    await migrate();
+    expect((await authctl(database.env, ["migrate", "down", "--yes"])).code).toBe(0);
+    const child = await migrating();
+    const waiting = Bun.spawn([process.execPath, "--no-env-file", program, "migrate", "up"], {
+      env: database.env,
+      stdout: "ignore",
+      stderr: "pipe",
+    });
+    let told = "";
+    for await (const part of waiting.stderr.pipeThrough(new TextDecoderStream())) {
+      told += part;
+      if (told.includes("waiting")) act(child, waiting);
+    }
+    const code = await waiting.exited;
+    child.kill("SIGKILL");
+    await child.exited;
+    return { told, code };
+  }
+
   test(
     "lets the one go on that waited, and that was told for whom, and since when",
     async () => {
-      await migrate();
-      const child = await migrating();
-      const waiting = Bun.spawn([process.execPath, "--no-env-file", program, "migrate", "up"], {
-        env: database.env,
-        stdout: "ignore",
-        stderr: "pipe",
-      });
-      let told = "";
-      for await (const part of waiting.stderr.pipeThrough(new TextDecoderStream())) {
-        told += part;
-        if (told.includes("waiting")) child.kill("SIGKILL");
-      }
+      const { told, code } = await toldWhoWaits((child) => child.kill("SIGKILL"));
       expect(told).toMatch(
         /^waiting for .*process \d+.* since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z, which migrates$/m,
       );
-      expect(told).toContain("Nothing to do.");
-      expect(await waiting.exited).toBe(0);
+      expect(told).toContain("applied 1 migration");
+      expect(code).toBe(0);
     },
     patience,
   );
+
+  test(
+    "need not be awaited: Ctrl-C ends the waiting at once, with nothing done",
+    async () => {
+      const { told, code } = await toldWhoWaits((_, waiting) => waiting.kill("SIGINT"));
+      expect(told).toMatch(/^waiting for [^\n]*\n$/);
+      expect(code).toBe(130);
+      expect((await statesOf()).filter((state) => state.endsWith(" pending"))).toHaveLength(1);
+    },
+    patience,
+  );
+
+  test("is not waited for by whoever has nothing to do", async () => {
+    await migrate();
+    const child = await migrating();
+    expect(await authctl(database.env, ["migrate", "up"])).toEqual({ code: 0, stdout: "", stderr: "Nothing to do.\n" });
+    child.kill("SIGKILL");
+    await child.exited;
+  });
 });
 
 describe("a migration that fails", () => {

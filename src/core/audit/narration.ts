@@ -3,10 +3,17 @@ import type { AuditEvent } from "../../store/tables.ts";
 import { type Action, actions } from "../audit.ts";
 import { describeDevice } from "../devices.ts";
 
+/** What only programs can make something of. */
+const inward: ReadonlySet<string> = new Set(["epoch"]);
+/** What needs no name beside its action. */
+const evident: ReadonlySet<string> = new Set(["why", "role"]);
+
 /** What was done, with all that is known of how. */
 export function whatOf({ action, actorKind, reason, particulars }: AuditEvent): string {
   const details = Object.entries(particulars ?? {}).flatMap(([name, value]) =>
-    value === null ? [] : [name === "why" ? String(value) : `${name.replaceAll("_", " ")} ${value}`],
+    value === null || inward.has(name)
+      ? []
+      : [evident.has(name) ? String(value) : `${name.replaceAll("_", " ")} ${value}`],
   );
   // An operator's reason stands with the operator.
   if (reason !== null && actorKind !== "operator") details.unshift(reason);

@@ -14,6 +14,11 @@ export const operating = {
     detail:
       "Secrets are never taken from the command line, where every process can read them. Use --password-stdin, --password-file FILE, --generate or the prompt.",
   },
+  output_failed: {
+    kind: "unavailable",
+    title: "The output could not be written",
+    detail: "Make room where it goes, or send it elsewhere.",
+  },
   mail_not_configured: {
     kind: "misconfigured",
     title: "There is no mail server",

@@ -13,18 +13,23 @@ export type Migration = {
   readonly appliedAt: Date | null;
 };
 
-/** Is told who holds the lock, and since when. */
-export type OnWait = (holder: string) => void;
+/** What a migration does while another process holds the lock. */
+export type Waiting = {
+  /** Is told who holds it, and since when. */
+  readonly onWait?: (holder: string) => void;
+  /** Ends the waiting with its reason. */
+  readonly interrupted?: AbortSignal;
+};
 
 export type Migrations = {
   status(): Promise<Migration[]>;
   /**
-   * Applies what is pending, all or nothing, up to `to`. Waits for another process that migrates, after telling
-   * who it is. Answers what was applied.
+   * Applies what is pending, all or nothing, up to `to`. Waits a minute for another process that migrates or writes,
+   * after telling who it is. Answers what was applied.
    */
-  up(now: Date, to?: string, onWait?: OnWait): Promise<string[]>;
+  up(now: Date, to?: string, waiting?: Waiting): Promise<string[]>;
   /** Takes back the last `steps`, all or nothing. Answers what was taken back. */
-  down(steps: number, onWait?: OnWait): Promise<string[]>;
+  down(steps: number, waiting?: Waiting): Promise<string[]>;
 };
 
 /** A lock of one job over all processes. It ends with its holder, however that dies. */

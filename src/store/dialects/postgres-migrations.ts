@@ -1,5 +1,5 @@
 import pg from "pg";
-import type { Failures, Migrations, OnWait } from "./dialect.ts";
+import type { Failures, Migrations, Waiting } from "./dialect.ts";
 import { type Applied, compare, lastOf, type MigrationFile, pendingOf, readMigrationFiles } from "./migration-files.ts";
 
 /** How long one migrating process waits for another, in milliseconds. */
@@ -65,18 +65,20 @@ export function postgresMigrations(
         WHERE l.locktype = 'advisory' AND l.granted AND a.application_name = 'authctl migrate' AND a.pid <> pg_backend_pid()
         LIMIT 1`,
     );
-    return rows[0] && `${rows[0].who} since ${rows[0].since.toISOString()}`;
+    return rows[0] && `${rows[0].who} since ${rows[0].since.toISOString()}, which migrates`;
   };
 
   const migrate = <M extends MigrationFile>(
-    onWait: OnWait | undefined,
+    waiting: Waiting,
     choose: (applied: readonly Applied[]) => M[],
     apply: (client: pg.Client, one: M) => Promise<void>,
   ): Promise<string[]> =>
     connected(async (client) => {
+      // Whoever has nothing to do waits for nobody.
+      if (choose(await history(client)).length === 0) return [];
       await client.query("BEGIN");
       try {
-        await takeLock(client, onWait);
+        await takeLock(client, waiting);
         await client.query(`CREATE SCHEMA IF NOT EXISTS ${quoted(schema)}`);
         await client.query(
           "CREATE TABLE IF NOT EXISTS schema_migrations (id text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamp (3) with time zone NOT NULL, additive boolean NOT NULL)",
@@ -92,21 +94,32 @@ export function postgresMigrations(
     });
 
   /** Held until the transaction ends, and so freed when this process dies. */
-  const takeLock = async (client: pg.Client, onWait?: OnWait): Promise<void> => {
+  const takeLock = async (client: pg.Client, { onWait, interrupted }: Waiting): Promise<void> => {
     const { rows } = await client.query<{ held: boolean }>(
       "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS held",
       [lockKey],
     );
     if (rows[0]?.held) return;
-    onWait?.((await holder(client)) ?? "another process");
-    await client.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [lockKey]);
+    onWait?.((await holder(client)) ?? "another process, which migrates");
+    // The server goes on waiting for the lock until the connection ends.
+    const giveUp = (): void => void client.end().catch(() => {});
+    interrupted?.throwIfAborted();
+    interrupted?.addEventListener("abort", giveUp, { once: true });
+    try {
+      await client.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [lockKey]);
+    } catch (error) {
+      interrupted?.throwIfAborted();
+      throw error;
+    } finally {
+      interrupted?.removeEventListener("abort", giveUp);
+    }
   };
 
   return {
     status: () => connected(async (client) => compare(files, await history(client))),
-    up: (now, to, onWait) =>
+    up: (now, to, waiting = {}) =>
       migrate(
-        onWait,
+        waiting,
         (applied) => pendingOf(files, applied, failures, to),
         async (client, one) => {
           for (const statement of one.up) await client.query(statement);
@@ -114,9 +127,9 @@ export function postgresMigrations(
           await client.query("INSERT INTO schema_migrations VALUES ($1, $2, $3, $4)", row);
         },
       ),
-    down: (steps, onWait) =>
+    down: (steps, waiting = {}) =>
       migrate(
-        onWait,
+        waiting,
         (applied) => lastOf(files, applied, failures, steps),
         async (client, one) => {
           for (const statement of one.down) await client.query(statement);

@@ -1,7 +1,7 @@
 import { Database } from "bun:sqlite";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
-import type { Failures, Migrations, OnWait } from "./dialect.ts";
+import type { Failures, Migrations, Waiting } from "./dialect.ts";
 import { type Applied, compare, lastOf, type MigrationFile, pendingOf, readMigrationFiles } from "./migration-files.ts";
 import { isBusy } from "./sqlite-errors.ts";
 
@@ -43,28 +43,43 @@ export function sqliteMigrations(file: string, failures: Failures, folder?: stri
     }
   };
 
-  const begin = async (db: Database, onWait?: OnWait): Promise<void> => {
+  const holder = (): string =>
+    existsSync(note) ? `${readFileSync(note, "utf8")}, which migrates` : `another process, which writes to ${file}`;
+
+  const begin = async (db: Database, { onWait, interrupted }: Waiting): Promise<void> => {
     for (let attempt = 1; ; attempt++) {
       try {
         db.run("BEGIN IMMEDIATE");
         return;
       } catch (error) {
         if (!isBusy(error) || attempt === attempts) throw error;
-        if (attempt === 1) onWait?.(existsSync(note) ? readFileSync(note, "utf8") : "another process that writes");
+        if (attempt === 1) onWait?.(holder());
+        interrupted?.throwIfAborted();
         // Outside of SQLite, so that what was just said is also written.
         await new Promise((resolve) => setTimeout(resolve, pause));
       }
     }
   };
 
+  const isDone = (db: Database, choose: (applied: readonly Applied[]) => readonly MigrationFile[]): boolean => {
+    try {
+      return choose(history(db)).length === 0;
+    } catch (error) {
+      if (isBusy(error)) return false;
+      throw error;
+    }
+  };
+
   const migrate = <M extends MigrationFile>(
-    onWait: OnWait | undefined,
+    waiting: Waiting,
     choose: (applied: readonly Applied[]) => M[],
     apply: (db: Database, one: M) => void,
   ): Promise<string[]> =>
     open(async (db) => {
+      // Whoever has nothing to do waits for nobody.
+      if (isDone(db, choose)) return [];
       db.run("PRAGMA foreign_keys = OFF");
-      await begin(db, onWait);
+      await begin(db, waiting);
       let noted = false;
       try {
         db.run(
@@ -91,9 +106,9 @@ export function sqliteMigrations(file: string, failures: Failures, folder?: stri
 
   return {
     status: () => open((db) => compare(files, history(db))),
-    up: (now, to, onWait) =>
+    up: (now, to, waiting = {}) =>
       migrate(
-        onWait,
+        waiting,
         (applied) => pendingOf(files, applied, failures, to),
         (db, one) => {
           for (const statement of one.up) db.run(statement);
@@ -101,9 +116,9 @@ export function sqliteMigrations(file: string, failures: Failures, folder?: stri
           db.run("INSERT INTO schema_migrations VALUES (?, ?, ?, ?)", row);
         },
       ),
-    down: (steps, onWait) =>
+    down: (steps, waiting = {}) =>
       migrate(
-        onWait,
+        waiting,
         (applied) => lastOf(files, applied, failures, steps),
         (db, one) => {
           for (const statement of one.down) db.run(statement);

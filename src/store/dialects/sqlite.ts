@@ -163,7 +163,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
       }
     },
     translate,
-    lock: (name) => Promise.resolve(lockBeside(file, name)),
+    lock: (name) => Promise.resolve(lockFile(`${file}-lock-${name}`)),
     version: () => versionQuery.get()!.data_version,
     size: () => Promise.resolve(["", "-wal", "-shm"].reduce((sum, end) => sum + sizeOf(file + end), 0)),
     slack: async () => {
@@ -231,11 +231,10 @@ export function peekIntoSqlite(file: string): Pick<Dialect, "tables" | "read" | 
 }
 
 /**
- * SQLite's exclusive lock of an empty database beside the real one: a lock of the operating system, which
- * frees it when its holder dies. Bun has no other face for such locks.
+ * SQLite's exclusive lock of an empty database: a lock of the operating system, which frees it when its holder dies.
+ * Bun has no other face for such locks. `undefined` where another process holds it.
  */
-function lockBeside(file: string, name: string): (() => void) | undefined {
-  const path = `${file}-lock-${name}`;
+export function lockFile(path: string): (() => void) | undefined {
   closeSync(openSync(path, "a", 0o600));
   const db = new Database(path, { create: false, readwrite: true });
   try {
