@@ -68,12 +68,12 @@ class Verifier {
   }
 }
 
-describe("under load, with time that is moved", () => {
-  const ending: Array<() => Promise<unknown>> = [];
-  afterEach(async () => {
-    for (const end of ending.splice(0).toReversed()) await end();
-  });
+const ending: Array<() => Promise<unknown>> = [];
+afterEach(async () => {
+  for (const end of ending.splice(0).toReversed()) await end();
+});
 
+describe("under load, with time that is moved", () => {
   /** Two servers, two who verify, three who sign in: all of them at once, in slices of 95 seconds. */
   async function town(env: Record<string, string>) {
     const home = await openTestCore(env);
@@ -198,6 +198,7 @@ test.each(ways)(
   "kill -9 of a rotation: the next one goes on, nobody is signed out, no token is refused, no key is stranded: %j",
   async ({ flags, isLeak }) => {
     const server = await startServer({ KEY_ROTATION: "1ms" });
+    ending.push(server.end);
     const earlier = dialect === "sqlite" ? "published_at - 600000" : "published_at - interval '10 minutes'";
     const call = { env: server.env, words: ["key", "rotate", ...flags] };
     const keysIn = async (state: string) =>
@@ -237,7 +238,6 @@ test.each(ways)(
       },
     });
     await expectSound(server);
-    await server.end();
   },
   patienceFor(kills),
 );

@@ -28,12 +28,12 @@ await signInOften(home.env, residents[0].email, new Date());
 await home.stop();
 afterAll(home.end);
 
-const dropping: FreshDatabase[] = [];
+const ending: Array<() => Promise<unknown>> = [];
 afterAll(async () => {
-  for (const { drop } of dropping) await drop();
+  for (const end of ending) await end();
 });
 const given = (database: FreshDatabase): FreshDatabase => {
-  dropping.push(database);
+  ending.push(database.drop);
   return database;
 };
 
@@ -56,8 +56,7 @@ const run = async (env: Environment, ...words: string[]) => {
 /** A server on it takes everybody for who they are, and nothing is left lying about when it has gone. */
 async function expectAtHome(place: FreshDatabase, resident: Resident): Promise<void> {
   const server = await startServer(place.env, place);
-  await goOn(server, resident);
-  await server.stop();
+  await goOn(server, resident).finally(server.stop);
   await expectSound(place);
   expectTidy(place);
 }
@@ -195,7 +194,7 @@ test(
 test(
   "kill -9 of a purge beside a live server: it has done whole batches, and the next one goes on",
   async () => {
-    const place = given(await copyOf(home));
+    const place = await copyOf(home);
     await signInOften(place.env, residents[1].email, new Date(Date.now() - 500 * 86_400_000));
     let full = await standing(place);
     expect(full).toMatchObject({ expired: many, pairs: many });
@@ -207,6 +206,7 @@ test(
     for (const [table, which] of gone)
       await rawSql(place, `CREATE TABLE gone_${table} AS SELECT * FROM ${table} WHERE ${which}`);
     const server = await startServer(place.env, place);
+    ending.push(server.end);
     const people = [...residents];
     const call = { env: place.env, words: ["token", "purge", "--batch-size", "50", "--pause", "1ms"] };
     await killAgainAndAgain({

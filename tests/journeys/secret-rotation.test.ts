@@ -80,6 +80,11 @@ test("a rotation at a running server refuses nobody anything", async () => {
   await signIn(server, { email: deleted });
 }, 60_000);
 
+const ending: Array<() => Promise<unknown>> = [];
+afterAll(async () => {
+  for (const end of ending) await end();
+});
+
 /** What is sealed or signed by another secret afterwards. */
 const renewed = new Set(["passwordHash", "privateJwk", "content", "auditKey", "secretVersion"]);
 const actions = ["secret.added", "secret.rotated", "secret.resealed"];
@@ -87,6 +92,7 @@ const actions = ["secret.added", "secret.rotated", "secret.resealed"];
 /** A database with enough in it that is sealed, and somebody who is signed in there. */
 async function sealedHome() {
   const home = await startServer();
+  ending.push(home.end);
   const resident = await moveIn(home);
   await besides(home, async (core) => {
     for (let made = 0; made < 120; made++)
@@ -135,14 +141,12 @@ test(
         await endRotation(place, round);
         expectKept(before, await contentsOf(place, renewed), { changed: ["serverSecrets"], actions });
         const started = await startServer(place.env, place);
-        await goOn(started, resident);
-        await started.stop();
+        await goOn(started, resident).finally(started.stop);
         await expectSound(place);
         expectTidy(place);
         await place.drop();
       },
     });
-    await home.end();
   },
   patienceFor(rounds),
 );
@@ -159,6 +163,7 @@ test(
       prepare: async () => {
         const place = await copyOf(home);
         one = await startServer(place.env, place);
+        ending.push(one.end);
         stay = goOnAndOn(one, resident);
         return { env: place.env, words: rotation };
       },
@@ -170,10 +175,9 @@ test(
         await one.stop();
         await expectSound(one);
         expectTidy(one);
-        await one.end();
+        await ending.pop()?.();
       },
     });
-    await home.end();
   },
   patienceFor(rounds),
 );
