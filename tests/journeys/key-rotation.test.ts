@@ -234,7 +234,7 @@ test.each(ways)(
           expect(await statusOfMe(server, resident.tokens.access_token)).toBe(401);
           resident = await renew(server, resident);
         }
-        expect(kidOf(resident.tokens.access_token)).toBe(active!);
+        expect(kidOf(resident.tokens.access_token)).toBe(active);
       },
     });
     await expectSound(server);

@@ -56,7 +56,11 @@ const run = async (env: Environment, ...words: string[]) => {
 /** A server on it takes everybody for who they are, and nothing is left lying about when it has gone. */
 async function expectAtHome(place: FreshDatabase, resident: Resident): Promise<void> {
   const server = await startServer(place.env, place);
-  await goOn(server, resident).finally(server.stop);
+  try {
+    await goOn(server, resident);
+  } finally {
+    await server.stop();
+  }
   await expectSound(place);
   expectTidy(place);
 }
@@ -138,14 +142,13 @@ async function emptyPlace(round: number): Promise<FreshDatabase> {
   const place = await freshDatabase({ empty: round % 2 === 0 });
   const secret = (directory: string) => join(directory, "secret.key");
   cpSync(secret(home.directory), secret(place.env["DATA_DIR"]!));
-  const { DATA_DIR, DATABASE_URL, ...settings } = home.env;
-  return { ...place, env: { ...settings, ...place.env } };
+  return { ...place, env: { ...home.env, ...place.env } };
 }
 
 /** Whether all of it is there; fails where a part is. */
 async function isFilled(place: Place, whole: Contents): Promise<boolean> {
   if (dialect === "sqlite" && !existsSync(join(place.env["DATA_DIR"]!, "auth.db"))) return false;
-  const { schema_migrations: _, roles, ...rows } = await dump(place);
+  const { schema_migrations: _, roles: __, ...rows } = await dump(place);
   const filled = Object.values(rows).flat().length;
   if (filled > 0) expect(rows["users"]).toHaveLength(whole.users.length);
   return filled > 0;
@@ -200,7 +203,7 @@ test(
     expect(full).toMatchObject({ expired: many, pairs: many });
     // So that what was purged can be there again.
     const gone = [
-      ["sessions", `${expired}`],
+      ["sessions", expired],
       ["refresh_families", `session_id IN (SELECT id FROM sessions WHERE ${expired})`],
     ] as const;
     for (const [table, which] of gone)

@@ -141,7 +141,11 @@ test(
         await endRotation(place, round);
         expectKept(before, await contentsOf(place, renewed), { changed: ["serverSecrets"], actions });
         const started = await startServer(place.env, place);
-        await goOn(started, resident).finally(started.stop);
+        try {
+          await goOn(started, resident);
+        } finally {
+          await started.stop();
+        }
         await expectSound(place);
         expectTidy(place);
         await place.drop();

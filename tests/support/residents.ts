@@ -42,15 +42,16 @@ export async function renew(
 
 /** Goes on and on until it is called to an end: fails then, where anything was refused. Answers what they hold. */
 export function goOnAndOn(client: HttpClient, resident: Resident, accept?: Accepting): () => Promise<Resident> {
-  let [held, isOver] = [resident, false];
+  const ended = new AbortController();
+  let held = resident;
   const going = (async () => {
     do held = await goOn(client, held, accept);
-    while (!isOver);
+    while (!ended.signal.aborted);
   })();
   // Told when it is called to an end.
   going.catch(() => {});
   return async () => {
-    isOver = true;
+    ended.abort();
     await going;
     return held;
   };
