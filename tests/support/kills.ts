@@ -38,13 +38,14 @@ export async function killAgainAndAgain({ name, rounds, prepare, check }: Journe
   const chance = seededChance(killSeed);
   const lengths: number[] = [];
   let died = 0;
-  for (let tries = 0; died < rounds && tries <= rounds * 2 + 2; tries++) {
+  for (let tries = 0; died < rounds && tries <= rounds * 2 + 6; tries++) {
     const child = start(await prepare(tries));
     await untilAtWork(child);
     const begun = performance.now();
     if (tries > 0) {
       const share = (died + chance.below(1_000) / 1_000) / rounds;
-      await Promise.race([Bun.sleep(median(lengths) * share), child.exited]);
+      // Of the quickest of late, as the next one may be as quick.
+      await Promise.race([Bun.sleep(Math.min(...lengths.slice(-3)) * share), child.exited]);
       child.kill("SIGKILL");
     }
     await child.exited;
@@ -69,9 +70,6 @@ export async function again({ words, env }: Call): Promise<Ran> {
     if (ran.code !== 75 || performance.now() > deadline) return ran;
   }
 }
-
-const median = (numbers: readonly number[]): number =>
-  numbers.toSorted((one, other) => one - other)[Math.floor(numbers.length / 2)] ?? 0;
 
 const start = ({ words, env, cwd = env["DATA_DIR"] ?? "." }: Call) =>
   Bun.spawn([...program, ...words], {
