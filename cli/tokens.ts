@@ -14,7 +14,10 @@ const purgeCommand = command({
     kind: choice("what to remove; without any, everything", purgeKinds, { many: true }),
     olderThan: duration("spare what ended less than so long ago", { default: 0 }),
     batchSize: number("rows of one kind in one transaction", { min: 1, max: 10_000, default: 500 }),
-    pause: duration("the time between two batches, for live traffic", { default: 20 }),
+    pause: duration(
+      "the time between two batches, for live traffic; batches get smaller and pauses longer by themselves where they take long, but not with 0s: for when no server runs",
+      { default: 20 },
+    ),
     maxTime: duration("end after this time", { default: 300_000 }),
     maxRows: number("end after so many rows of each kind", { min: 1 }),
     lock: choice("where another purge runs: fail with exit code 75, or skip this one", ["fail", "skip"], {

@@ -207,7 +207,8 @@ async function purgeInBatches(
     if (did.removed > 0) options.onBatch?.(did.removed);
     if (did.done) return true;
     await rest(core, pace.pause(), options.interrupted);
-    await giveBack(core, pagesAtOnce);
+    // Large batches free more than that at once; with nobody to give way to, nothing is left to pile up.
+    while ((await giveBack(core, pagesAtOnce)) && options.pause === 0);
   }
 }
 
@@ -216,9 +217,13 @@ const longestBatch = 15;
 
 /**
  * Batches as large as they may be, but smaller where they take long: on a slow disk, or a busy machine. And a pause as
- * long as the batch took, at least: half of the time belongs to live traffic.
+ * long as the batch took, at least: half of the time belongs to live traffic. Asked for no pause at all, it gives way
+ * to nobody.
  */
 function paceOf({ clock }: Core, { batchSize, pause }: Budget) {
+  if (pause === 0) {
+    return { batch: () => batchSize, pause: () => 0, timed: <T>(work: () => Promise<T>): Promise<T> => work() };
+  }
   let size = batchSize;
   let took = 0;
   return {

@@ -9,7 +9,7 @@ export type JobName = (typeof jobNames)[number];
 /** How much of it at once, and how much in all. */
 export type Budget = {
   readonly batchSize: number;
-  /** Between two batches, in milliseconds: the time that belongs to live traffic. */
+  /** Between two batches, in milliseconds: the time that belongs to live traffic. None where there is no such traffic. */
   readonly pause: number;
   readonly maxTime: number;
   readonly maxRows: number;

@@ -9,15 +9,15 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
   rmSync,
   statSync,
-  unlinkSync,
   writeSync,
 } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { systemRandom } from "../adapters/system.ts";
 import { secrets, Unfit } from "../config/parsers.ts";
 import type { Config, Loaded } from "../config.ts";
@@ -37,7 +37,7 @@ export const secretFile = (config: Config, cwd: string): string => join(resolve(
 export function readySecrets(config: Config, cwd: string, made: (what: string) => void): void {
   if (config.SECRET_KEY) return;
   const file = secretFile(config, cwd);
-  if (existsSync(file)) return;
+  if (existsSync(file)) return removeAsides(file);
   // A database without its secret cannot be opened any more: a new one would only hide that.
   // Asked for again, as another process may have made both just now.
   const database = databaseFile(config, cwd);
@@ -126,7 +126,7 @@ export function heldSecrets(config: Config, cwd: string): readonly string[] {
 
 /** Written aside and linked into place, so that of two processes that start at once both end with the same secret. */
 function makeSecret(file: string, made: (what: string) => void): void {
-  const aside = `${file}.${process.pid}`;
+  const aside = join(dirname(file), `.${basename(file)}.${process.pid}.partial`);
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     writeDurably(aside, `${freshSecret()}\n`);
@@ -134,10 +134,23 @@ function makeSecret(file: string, made: (what: string) => void): void {
     made(`made a secret in ${file}`);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST" && existsSync(file)) return;
+    // Without what was written aside, too: another process may have seen to it that all end with the same secret.
+    if (existsSync(file)) return;
     fail("config_invalid", { errors: [{ path: "DATA_DIR", message: `${file} cannot be written (${code}).` }] });
   } finally {
-    if (existsSync(aside)) unlinkSync(aside);
+    rmSync(aside, { force: true });
+  }
+}
+
+/** What a process that was killed has left: from when there is a secret, none that was written aside is wanted. */
+function removeAsides(file: string): void {
+  const directory = dirname(file);
+  try {
+    for (const name of readdirSync(directory)) {
+      if (name.startsWith(`.${basename(file)}.`) && name.endsWith(".partial")) rmSync(join(directory, name));
+    }
+  } catch {
+    // Of whoever may not tidy up here, or came second: what is left does no harm.
   }
 }
 

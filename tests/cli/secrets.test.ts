@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { person, Shell, sessionsOf } from "../support/cli.ts";
 import { createTestClock } from "../support/clock.ts";
 import { takeOver } from "../support/secrets.ts";
@@ -28,6 +28,15 @@ const kept = (shell: Shell) => readFileSync(shell.file("data/secret.key"), "utf8
 function expectNoSecret(shell: Shell, ...texts: string[]): void {
   for (const secret of kept(shell)) for (const text of texts) expect(text).not.toContain(secret);
 }
+
+test("what a first start that was killed has left of a secret goes with the next one, and nobody's own copy", async () => {
+  using shell = await withAda();
+  const names = [".secret.key.4711.partial", "secret.key.4711", "secret.key.old"];
+  for (const name of names) writeFileSync(shell.file(`data/${name}`), "x", { mode: 0o600 });
+  expect((await shell.run("user list")).code).toBe(0);
+  const left = readdirSync(shell.file("data")).filter((name) => names.includes(name));
+  expect(left.toSorted()).toEqual(["secret.key.4711", "secret.key.old"]);
+});
 
 describe("secret status", () => {
   test("shows versions and what depends on them, and never a secret", async () => {

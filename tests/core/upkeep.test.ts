@@ -315,6 +315,31 @@ describe("the work of a purge does not grow with what is left", () => {
   });
 });
 
+describe("a purge whose batches take long", () => {
+  const sizes = async (pause: number) => {
+    const { session } = await signIn();
+    await core.store.write(async (tx) => {
+      for (let n = 1; n < 400; n++) await tx.sessions.insert({ ...session, id: `filler-${n}` });
+    });
+    core.clock.advance(day);
+    const write: typeof core.store.write = async (work) => {
+      const answer = await core.store.write(work);
+      core.clock.advance(20);
+      return answer;
+    };
+    const slow = { ...core, store: { ...core.store, write } };
+    return (await run({ batchSize: 200, pause, kinds: ["sessions"] }, slow)).batches;
+  };
+
+  test("takes smaller ones", async () => {
+    expect(await sizes(20)).toEqual([200, 100, 50, 50]);
+  });
+
+  test("goes on as it was told where nobody is to have time between them", async () => {
+    expect(await sizes(0)).toEqual([200, 200]);
+  });
+});
+
 describe("the budget of a purge", () => {
   beforeEach(async () => {
     await signInTimes(25);

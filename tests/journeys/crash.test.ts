@@ -1,16 +1,16 @@
-/** SE-4: what was acknowledged holds, however the server dies. `CRASH_ROUNDS=200` and `CRASH_SEED` make it a longer one. */
+/** SE-4: what was acknowledged holds, however the server dies. `KILLS=200` makes it a longer one. */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { seededChance, wholeFrom } from "../support/chance.ts";
+import { seededChance } from "../support/chance.ts";
 import { dialect, rawSql } from "../support/database.ts";
+import { killsOr, killSeed as seed } from "../support/kills.ts";
 import { newTokens, statusOfMe } from "../support/people.ts";
 import { spawnServer, startServer, type TestServer } from "../support/server.ts";
 import { Witness } from "../support/witness.ts";
 
-const rounds = wholeFrom("CRASH_ROUNDS", 8);
-const seed = wholeFrom("CRASH_SEED", 20_260_101);
+const rounds = killsOr(8);
 /** A round takes less than half a second; a slow machine may take longer. */
 const patience = 20_000 + rounds * 3_000;
 

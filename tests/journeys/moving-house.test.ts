@@ -88,25 +88,6 @@ describe("moving house", () => {
   });
 
   test(
-    "a copy that is killed half way leaves the target as empty as before",
-    async () => {
-      const child = copying();
-      await isInserting();
-      child.kill("SIGKILL");
-      await child.exited;
-      await until("its connection is gone", async () => {
-        const left = await postgres.sql(
-          database,
-          "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'authctl'",
-        );
-        return left.length === 0;
-      });
-      for (const name of tables.filter((one) => one !== "roles")) expect(await rowsIn(name), name).toBe(0);
-    },
-    patience,
-  );
-
-  test(
     "a copy that is asked to stop says that nothing of it was kept",
     async () => {
       const child = copying();

@@ -1,7 +1,7 @@
 /** A database for each test, on the dialect that `TEST_DIALECT` names, and a look at what stands in it. */
 import { Database } from "bun:sqlite";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
@@ -29,15 +29,39 @@ export async function freshDatabase({ empty = false } = {}): Promise<FreshDataba
   const DATA_DIR = mkdtempSync(join(tmpdir(), "authctl-data-"));
   const dropDirectory = () => rmSync(DATA_DIR, { recursive: true, force: true });
   if (!postgres) return { env: { DATA_DIR }, drop: () => Promise.resolve(dropDirectory()) };
-  const { admin, urlOf, template } = postgres;
-  const name = `authctl_test_${randomBytes(8).toString("hex")}`;
-  await admin.query(`CREATE DATABASE ${name} TEMPLATE ${empty ? "template0" : template}`);
+  const { url, drop } = await createDatabase(empty ? "template0" : postgres.template);
   return {
-    env: { DATA_DIR, DATABASE_URL: urlOf(name) },
+    env: { DATA_DIR, DATABASE_URL: url },
     drop: async () => {
       dropDirectory();
-      // With whatever is still connected: a server that was killed, a core that nobody closed.
-      await admin.query(`DROP DATABASE ${name} WITH (FORCE)`);
+      await drop();
+    },
+  };
+}
+
+async function createDatabase(template: string): Promise<{ readonly url: string; drop(): Promise<void> }> {
+  const { admin, urlOf } = postgres!;
+  const name = `authctl_test_${randomBytes(8).toString("hex")}`;
+  await admin.query(`CREATE DATABASE ${name} TEMPLATE ${template}`);
+  return {
+    url: urlOf(name),
+    // With whatever is still connected: a server that was killed, a core that nobody closed.
+    drop: async () => void (await admin.query(`DROP DATABASE ${name} WITH (FORCE)`)),
+  };
+}
+
+/** The same as it is now, with all that stands beside it. Nobody may have it open. */
+export async function copyOf({ env }: Place): Promise<FreshDatabase> {
+  const DATA_DIR = mkdtempSync(join(tmpdir(), "authctl-data-"));
+  cpSync(env["DATA_DIR"]!, DATA_DIR, { recursive: true });
+  const dropDirectory = () => rmSync(DATA_DIR, { recursive: true, force: true });
+  if (!postgres) return { env: { ...env, DATA_DIR }, drop: () => Promise.resolve(dropDirectory()) };
+  const copy = await createDatabase(new URL(env["DATABASE_URL"]!).pathname.slice(1));
+  return {
+    env: { ...env, DATA_DIR, DATABASE_URL: copy.url },
+    drop: async () => {
+      dropDirectory();
+      await copy.drop();
     },
   };
 }

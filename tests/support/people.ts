@@ -60,7 +60,10 @@ export function expectProblem(answer: Answer<unknown>, status: number, code: Cod
 }
 
 /** Lets an operator act on the server's data from another process, as it were, while the server runs. */
-export async function besides<T>(server: TestServer, act: (core: Core) => Promise<T>): Promise<T> {
+export async function besides<T>(
+  server: Pick<TestServer, "env" | "directory">,
+  act: (core: Core) => Promise<T>,
+): Promise<T> {
   const core = await openCore({ env: server.env, cwd: server.directory, purpose: "command" });
   try {
     return await act(core);

@@ -1,5 +1,5 @@
 import { createClient, type HttpClient } from "./client.ts";
-import { freshDatabase } from "./database.ts";
+import { type FreshDatabase, freshDatabase } from "./database.ts";
 import { serverProgram } from "./program.ts";
 
 /** How long a server may take to listen, in milliseconds. */
@@ -42,8 +42,8 @@ const unattended = { JOBS: "off" };
 const cheapHashing = { ARGON2_MEMORY_KIB: "8", ARGON2_TIME_COST: "1" };
 
 /** A real server in a process of its own, on a database of its own, listening on a port of its own. */
-export async function startServer(changed: Environment = {}): Promise<TestServer> {
-  const database = await freshDatabase();
+export async function startServer(changed: Environment = {}, given?: FreshDatabase): Promise<TestServer> {
+  const database = given ?? (await freshDatabase());
   const directory = database.env["DATA_DIR"]!;
   // The issuer stays the same over a restart, whatever the port.
   const env = {

@@ -13,6 +13,7 @@ const sealedColumns: ReadonlyMap<string, Sealed> = new Map<string, Sealed>([
   ["users", { column: "passwordHash", key: "id", purpose: "password-hash" }],
   ["tombstones", { column: "passwordHash", key: "id", purpose: "password-hash" }],
   ["signing_keys", { column: "privateJwk", key: "kid", purpose: "signing-key" }],
+  ["server_secrets", { column: "auditKey", key: "version", purpose: "audit-key" }],
   ["mails", { column: "content", key: "id", purpose: "mail" }],
 ]);
 

@@ -63,7 +63,7 @@ const sample = 1000;
 /** Whether the secrets at hand open what is sealed. */
 export async function examineSecret(core: Core): Promise<Finding[]> {
   const seals = examineSeals(core.keyring);
-  for (const table of ["signingKeys", "users", "tombstones", "mails"] as const) {
+  for (const table of ["signingKeys", "serverSecrets", "users", "tombstones", "mails"] as const) {
     seals.look(sqlName(table), (await core.store.contents.page(table, sample)) satisfies readonly Row[]);
   }
   const missing = seals.missing().map((version) => ({

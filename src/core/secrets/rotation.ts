@@ -46,6 +46,9 @@ export const rotateSecret = async (core: Core, by: Actor, options: RotationOptio
     await followSecrets(core);
     const successor = await successorOf(core, by, options);
     const replaced = successor === undefined ? null : await activate(core, by, successor, options);
+    // So that they write by it before what they have sealed is sealed anew; a run that was killed may not have told
+    // them. Who is late loses nothing.
+    await call(core, callFor, options.interrupted);
     const { rows, finished } = await resealAll(core, by, options);
     return { version: writingVersion(core.keyring), replaced, resealed: rows, finished };
   });
@@ -117,8 +120,6 @@ async function activate(core: Core, by: Actor, version: string, options: Rotatio
   });
   if ("refusing" in verdict) return failRefused(verdict.refusing);
   await followSecrets(core);
-  // So that they write by it before what they have sealed is sealed anew. Who is late loses nothing.
-  await call(core, callFor, options.interrupted);
   return verdict.replaced;
 }
 

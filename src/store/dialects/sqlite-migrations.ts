@@ -80,27 +80,29 @@ export function sqliteMigrations(file: string, failures: Failures, folder?: stri
       if (isDone(db, choose)) return [];
       db.run("PRAGMA foreign_keys = OFF");
       await begin(db, waiting);
-      let noted = false;
+      // While nobody else can have written one, so that it is nobody else's; and a run that is killed here has it to do again.
+      const unnote = (): void => rmSync(note, { force: true });
       try {
         db.run(
           "CREATE TABLE IF NOT EXISTS schema_migrations (id TEXT PRIMARY KEY NOT NULL, sha256 TEXT NOT NULL, applied_at INTEGER NOT NULL, additive INTEGER NOT NULL)",
         );
         const chosen = choose(history(db));
-        noted = chosen.length > 0;
-        if (noted) {
+        if (chosen.length > 0) {
           const clock = db.query<{ now: string }, []>("SELECT strftime('%Y-%m-%dT%H:%M:%SZ') AS now").get();
           writeFileSync(note, `process ${process.pid} on ${hostname()} since ${clock?.now}`, { mode: 0o600 });
         }
         for (const one of chosen) apply(db, one);
         const broken = db.query("PRAGMA foreign_key_check").all();
         if (broken.length > 0) throw new Error(`the migration leaves ${broken.length} rows that refer to nothing`);
+        unnote();
         db.run("COMMIT");
         return chosen.map((one) => one.id);
       } catch (error) {
-        if (db.inTransaction) db.run("ROLLBACK");
+        if (db.inTransaction) {
+          unnote();
+          db.run("ROLLBACK");
+        }
         throw error;
-      } finally {
-        if (noted) rmSync(note, { force: true });
       }
     });
 

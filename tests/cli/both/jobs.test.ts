@@ -167,24 +167,6 @@ describe("job", () => {
 });
 
 describe("token purge", () => {
-  test("that is killed in the middle has lost nothing that is alive, and the next run goes on", async () => {
-    await using shell = await databaseShell();
-    await withExpired(shell, 40);
-    for (let round = 0; round < 5; round++) {
-      const left = await stored(shell);
-      const child = shell.start(["token", "purge", "--batch-size", "1", "--pause", "5ms"]);
-      const deadline = performance.now() + 20_000;
-      while ((await stored(shell)) === left && performance.now() < deadline) await Bun.sleep(5);
-      child.kill("SIGKILL");
-      await child.exited;
-    }
-    expect((await shell.run("token purge")).code).toBe(0);
-    expect(await stored(shell)).toBe(1);
-    const alive = await shell.json<Array<{ state: string }>>("session list");
-    expect(alive.map(({ state }) => state)).toEqual(["alive"]);
-    expect((await shell.run("audit verify")).code).toBe(0);
-  });
-
   test("rehearses every kind, and SIGTERM ends it after the batch", async () => {
     await using shell = await databaseShell();
     await withExpired(shell, 20);
