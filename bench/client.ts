@@ -22,8 +22,8 @@ export type Driven = {
 /** What a browser says of itself. Sessions are given to it, and so it has to stay the same. */
 export const agent = "Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0";
 
-/** Longer than any answer takes, in milliseconds. */
-const patience = 60_000;
+/** After which a server is taken to have fallen silent, in milliseconds: longer than anybody stops a process for. */
+const patience = 240_000;
 
 export function request(
   method: "GET" | "POST",
@@ -61,10 +61,13 @@ export async function drive(
   work: Work,
   { connections, seconds = Number.POSITIVE_INFINITY }: { readonly connections: number; readonly seconds?: number },
 ): Promise<Driven> {
-  let [answered, wrong, firstWrong] = [0, 0, undefined as string | undefined];
+  let [answered, wrong, seen] = [0, 0, 0];
+  let firstWrong: string | undefined;
   const { promise: failed, reject } = Promise.withResolvers<never>();
-  const late = Math.min(seconds, patience / 1000) * 1000 + patience;
-  const timer = setTimeout(() => reject(new Error(`no answer within ${late / 1000} s`)), late);
+  const timer = setInterval(() => {
+    if (answered + wrong === seen) reject(new Error("the server has fallen silent"));
+    seen = answered + wrong;
+  }, patience);
 
   const begin = async (connection: number) => {
     const { promise: done, resolve } = Promise.withResolvers<void>();
@@ -112,7 +115,7 @@ export async function drive(
     await Promise.race([Promise.all(all.map(({ done }) => done)), failed]);
     return { answered, wrong, firstWrong, seconds: (performance.now() - began) / 1000 };
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
   }
 }
 

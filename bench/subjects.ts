@@ -58,7 +58,13 @@ export function limit(scratch: Scratch, { users, sessions }: Pick<Amounts, "user
 }
 
 /** Fails with `Missing` where a database is not to be had, and with `NotInstalled` where a package is not. */
-export async function prepare(scratch: Scratch, name: SubjectName, amounts: Amounts): Promise<Subject[]> {
+export async function prepare(
+  scratch: Scratch,
+  name: SubjectName,
+  amounts: Amounts,
+  /** Behind the name of its database, where there are several of a kind. */
+  which = "",
+): Promise<Subject[]> {
   const database = name.includes("postgres") ? await scratch.postgres() : undefined;
   const stores = database?.pids ?? [];
   if (name === "better-auth-sqlite" || name === "better-auth-postgres") {
@@ -69,8 +75,8 @@ export async function prepare(scratch: Scratch, name: SubjectName, amounts: Amou
   }
 
   const env: Environment = {
-    DATA_DIR: scratch.directory(name),
-    ...(database && { DATABASE_URL: await database.database(`authctl_bench_${name.replaceAll("-", "_")}`) }),
+    DATA_DIR: scratch.directory(name + which),
+    ...(database && { DATABASE_URL: await database.database(`authctl_bench_${name.replaceAll("-", "_")}${which}`) }),
   };
   const filling = await fill(env, {
     name: "bench",
