@@ -1,5 +1,5 @@
 /**
- * `bun --no-env-file bench/purge.ts [--rows=N] [--sqlite|--postgres]`: what a purge of N expired sessions does to a
+ * `bun run bench purge [--rows=N] [--sqlite|--postgres]`: what a purge of N expired sessions does to a
  * server that checks sessions meanwhile, on both databases: in turn it purges for a while and lets the server alone for
  * a while. Prints the p99 of a check with and without the purge, their ratio, the worst check of all, and memory and the size of the file before and after.
  */

@@ -27,25 +27,36 @@ const flat = { part: 0.1, mib: 4 };
 const lookEvery = 5_000;
 
 const shortLives = { SESSION_IDLE_TTL: "1m", REFRESH_TOKEN_TTL: "1m" };
+/** Whoever was stopped together with the server for so long may find the session over, in milliseconds. */
+const longAbsence = 30_000;
 
-const kinds = ["sign-in", "check", "list", "refresh", "sign-out"] as const;
+/** `put-off` is a sign-in for which there was no time: it comes again. */
+const kinds = ["sign-in", "check", "list", "refresh", "sign-out", "put-off"] as const;
 type Kind = (typeof kinds)[number];
+type Asked = Exclude<Kind, "put-off">;
 
 /** Somebody at a time on each connection: signs in, does forty things, and signs out; every fourth one only goes away. */
 function crowd(emails: readonly string[]): Work & { readonly done: Record<Kind, number> } {
   const done = Object.fromEntries(kinds.map((kind) => [kind, 0])) as Record<Kind, number>;
-  type Visit = { readonly email: string; readonly number: number; step: number; bearer?: string; refresh?: string };
+  type Visit = {
+    readonly email: string;
+    readonly number: number;
+    step: number;
+    answeredAt: number;
+    bearer?: string;
+    refresh?: string;
+  };
   const visits = new Map<number, Visit>();
-  const asked: Kind[] = [];
+  const asked: Asked[] = [];
   let visitors = 0;
 
-  const kindAt = ({ step, number, refresh }: Visit): Kind => {
+  const kindAt = ({ step, number, refresh }: Visit): Asked => {
     if (step === 0) return "sign-in";
     if (step === 41) return number % 4 === 0 ? "check" : "sign-out";
     if (step % 10 === 0) return refresh ? "refresh" : "list";
     return "check";
   };
-  const requests: Record<Kind, (visit: Visit) => Buffer> = {
+  const requests: Record<Asked, (visit: Visit) => Buffer> = {
     "sign-in": ({ email, number }) =>
       request(
         "POST",
@@ -62,7 +73,7 @@ function crowd(emails: readonly string[]): Work & { readonly done: Record<Kind, 
     refresh: ({ refresh }) => request("POST", "/api/v1/auth/refresh", {}, { refresh_token: refresh }),
     "sign-out": ({ bearer }) => request("POST", "/api/v1/auth/logout", { Authorization: `Bearer ${bearer}` }),
   };
-  const isRight = (kind: Kind, visit: Visit, { status, body }: Answer): boolean => {
+  const isRight = (kind: Asked, visit: Visit, { status, body }: Answer): boolean => {
     if (kind === "sign-out") return status === 204;
     if (kind === "check") return status === 200 && body.includes(visit.email);
     if (kind === "list") return status === 200 && body.includes('"current":true');
@@ -75,7 +86,7 @@ function crowd(emails: readonly string[]): Work & { readonly done: Record<Kind, 
   };
   const arrive = (connection: number): Visit => {
     const number = visitors++;
-    const visit = { email: emails[number % emails.length]!, number, step: 0 };
+    const visit = { email: emails[number % emails.length]!, number, step: 0, answeredAt: performance.now() };
     visits.set(connection, visit);
     return visit;
   };
@@ -89,6 +100,17 @@ function crowd(emails: readonly string[]): Work & { readonly done: Record<Kind, 
     },
     take(connection, answer) {
       const [kind, visit] = [asked[connection]!, visits.get(connection)!];
+      const now = performance.now();
+      const absence = now - visit.answeredAt;
+      visit.answeredAt = now;
+      if (kind === "sign-in" && answer.status === 503 && answer.body.includes('"overloaded"')) {
+        done["put-off"]++;
+        return true;
+      }
+      if (answer.status === 401 && absence > longAbsence) {
+        visits.delete(connection);
+        return true;
+      }
       done[kind]++;
       if (visit.step++ === 41) visits.delete(connection);
       return isRight(kind, visit, answer);
@@ -116,8 +138,9 @@ const server = await startAuthctl(env);
 const looking = new Database(join(DATA_DIR, "auth.db"), { readonly: true });
 
 const sizeOf = (file: string): number => mib(statSync(join(DATA_DIR, file), { throwIfNoEntry: false })?.size ?? 0);
-const pagesOf = looking.query<{ bytes: number | null }, [string]>(
-  "SELECT sum(pgsize) AS bytes FROM dbstat WHERE name GLOB ?",
+/** With its indexes. */
+const trailSize = looking.query<{ bytes: number | null }, []>(
+  "SELECT sum(pgsize) AS bytes FROM dbstat WHERE name IN (SELECT name FROM sqlite_schema WHERE tbl_name = 'audit_events')",
 );
 const began = performance.now();
 const look = (): Look => ({
@@ -125,7 +148,7 @@ const look = (): Look => ({
   memory: memoryOf([server.pid], "VmRSS"),
   file: sizeOf("auth.db"),
   log: sizeOf("auth.db-wal"),
-  trail: mib(pagesOf.get("audit_events*")?.bytes ?? 0),
+  trail: mib(trailSize.get()?.bytes ?? 0),
 });
 
 function purge(): Promise<unknown> {
