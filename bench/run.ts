@@ -110,6 +110,8 @@ async function rows(live: readonly Live[], operation: Operation): Promise<Row[]>
     }
   }
   const bare = rounds.get(live[0]!) ?? [];
+  // Where nobody was asked, the limit alone says nothing.
+  if (rounds.size === 1) return [];
   return [...rounds].map(([{ slug, subject }, figures]) => ({
     slug,
     subject: subject.name,

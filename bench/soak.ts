@@ -27,8 +27,8 @@ const flat = { part: 0.1, mib: 4 };
 const lookEvery = 5_000;
 
 const shortLives = { SESSION_IDLE_TTL: "1m", REFRESH_TOKEN_TTL: "1m" };
-/** Whoever was stopped together with the server for so long may find the session over, in milliseconds. */
-const longAbsence = 30_000;
+/** Where everything was stopped for so long, many sessions are over, in milliseconds; all of them are asked for within as long again. */
+const standstill = 20_000;
 
 /** `put-off` is a sign-in for which there was no time: it comes again. */
 const kinds = ["sign-in", "check", "list", "refresh", "sign-out", "put-off"] as const;
@@ -42,13 +42,14 @@ function crowd(emails: readonly string[]): Work & { readonly done: Record<Kind, 
     readonly email: string;
     readonly number: number;
     step: number;
-    answeredAt: number;
     bearer?: string;
     refresh?: string;
   };
   const visits = new Map<number, Visit>();
   const asked: Asked[] = [];
   let visitors = 0;
+  let answeredAt = performance.now();
+  let stoodStillUntil = Number.NEGATIVE_INFINITY;
 
   const kindAt = ({ step, number, refresh }: Visit): Asked => {
     if (step === 0) return "sign-in";
@@ -86,7 +87,7 @@ function crowd(emails: readonly string[]): Work & { readonly done: Record<Kind, 
   };
   const arrive = (connection: number): Visit => {
     const number = visitors++;
-    const visit = { email: emails[number % emails.length]!, number, step: 0, answeredAt: performance.now() };
+    const visit = { email: emails[number % emails.length]!, number, step: 0 };
     visits.set(connection, visit);
     return visit;
   };
@@ -101,13 +102,13 @@ function crowd(emails: readonly string[]): Work & { readonly done: Record<Kind, 
     take(connection, answer) {
       const [kind, visit] = [asked[connection]!, visits.get(connection)!];
       const now = performance.now();
-      const absence = now - visit.answeredAt;
-      visit.answeredAt = now;
+      if (now - answeredAt > standstill) stoodStillUntil = now;
+      answeredAt = now;
       if (kind === "sign-in" && answer.status === 503 && answer.body.includes('"overloaded"')) {
         done["put-off"]++;
         return true;
       }
-      if (answer.status === 401 && absence > longAbsence) {
+      if (answer.status === 401 && now - stoodStillUntil < standstill) {
         visits.delete(connection);
         return true;
       }
