@@ -19,7 +19,9 @@ export async function measure(
   if (round.warmUp) await drive(server.port, round.warmUp, { connections });
   const before = { server: spentBy([server.pid]), stores: spentBy(stores) };
   const load = { connections, ...(round.endless && { seconds }) };
+  const beside = round.beside && everySoOften(round.beside);
   const driven = await drive(server.port, round.work, load);
+  await beside?.();
   const spent = {
     server: secondsBetween(before.server, spentBy([server.pid])),
     stores: secondsBetween(before.stores, spentBy(stores)),
@@ -32,6 +34,18 @@ export async function measure(
     server: (spent.server / answered) * 1e6,
     stores: (spent.stores / answered) * 1e6,
     rate: answered / driven.seconds,
+  };
+}
+
+/** Begins again twenty times a second, as soon as it has ended. The answer ends that. */
+function everySoOften(act: () => Promise<unknown>): () => Promise<void> {
+  const over = new AbortController();
+  const acting = (async () => {
+    while (!over.signal.aborted) await Promise.all([act(), Bun.sleep(50)]);
+  })();
+  return async () => {
+    over.abort();
+    await acting;
   };
 }
 

@@ -5,6 +5,7 @@ import { password } from "./server.ts";
 
 export const operations = {
   "check-token": "session check, session token",
+  "check-beside-writes": "session check, session token, beside 20 refreshes a second",
   "check-cookie": "session check, cookie",
   "check-access": "session check, access token seen before",
   "check-new-access": "session check, access token never seen before",
@@ -26,6 +27,8 @@ export type Round = {
   readonly endless: boolean;
   /** Asked once before anything is counted, so that what is read first is not what is measured. */
   readonly warmUp?: Work;
+  /** Done twenty times a second meanwhile, whatever comes back: what was read is not true for long where somebody writes. */
+  readonly beside?: () => Promise<unknown>;
   /** Whether what was done was done. */
   readonly proof?: () => Promise<boolean>;
 };
@@ -69,6 +72,8 @@ export function askAuthctl(filling: Filling): Asker {
     answer.status === 200 && answer.body.includes(people[at]!.email);
   const isRefused = ({ status, body }: Answer) => status === 401 && body.includes('"unauthenticated"');
   const refreshing = refreshes(filling.refreshTokens);
+  // The last one belongs to no connection.
+  const lone = refreshes(filling.refreshTokens.slice(-1));
 
   const rounds: Readonly<Record<Operation, (at: At) => Round>> = {
     "check-token": () =>
@@ -76,6 +81,10 @@ export function askAuthctl(filling: Filling): Asker {
         sessions.map(({ token }) => request("GET", me, bearer(token))),
         isOwner(sessions),
       ),
+    "check-beside-writes": (at) => ({
+      ...rounds["check-token"](at),
+      beside: async () => lone.take(0, await ask(at.port, lone.next(0)!)),
+    }),
     "check-cookie": () =>
       endless(
         sessions.map(({ token }) => request("GET", me, { Cookie: `session=${token}` })),

@@ -83,7 +83,7 @@ export async function prepare(
     users: amounts.users,
     sessions: amounts.sessions,
     spare: Math.ceil(spentEachSecond * amounts.seconds),
-    families: amounts.connections,
+    families: amounts.connections + 1,
     accessTokens: amounts.users,
     freshAccessTokens: Math.ceil(spentEachSecond * amounts.seconds),
   });

@@ -16,6 +16,7 @@ async function bench(...words: readonly string[]) {
 
 const operations = [
   "check-token",
+  "check-beside-writes",
   "check-cookie",
   "check-access",
   "check-new-access",
