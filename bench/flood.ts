@@ -1,20 +1,14 @@
 /**
- * `bun --no-env-file bench/flood.ts [--seconds=N]`: what a flood of sign-ins does to session checks and to memory.
+ * `bun run bench flood [--seconds=N]`: what a flood of sign-ins does to session checks and to memory.
  * Checks are sent a hundred times a second, whatever comes back, and timed from the moment at which each was due;
  * first alone, then while 128 connections sign in as fast as they are answered. Every setting has its default, but
  * for the limits, which are off in half of the runs: they would end such a flood from one address at once.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { freePort } from "../tests/support/free-port.ts";
-import { startPostgres } from "../tests/support/services.ts";
+import { memoryOf } from "./accounting.ts";
+import { readOptions } from "./options.ts";
+import { bun, openScratch, password, startAuthctl } from "./server.ts";
 
-const seconds = Number(/^--seconds=(\d+)$/.exec(process.argv[2] ?? "")?.[1] ?? 10);
 const [rate, connections, accounts] = [100, 128, 20];
-const root = join(import.meta.dir, "..");
-const bun = [process.execPath, "--no-env-file"];
-const password = "correct horse battery staple";
 
 const post = (url: string, path: string, body: object): Promise<Response> =>
   fetch(`${url}/api/v1/auth/${path}`, {
@@ -77,30 +71,22 @@ if (process.argv[2] === "--role") {
   process.exit(0);
 }
 
-const scratch = mkdtempSync(join(tmpdir(), "authctl-flood-"));
-const postgres = await startPostgres();
-const setups = Object.entries({ SQLite: {}, Postgres: { DATABASE_URL: postgres.url } }).flatMap(([name, env]) =>
+const { seconds } = readOptions({ seconds: 10 });
+const scratch = openScratch();
+const postgres = await (await scratch.postgres()).database("authctl_bench_flood");
+const setups = Object.entries({ SQLite: {}, Postgres: { DATABASE_URL: postgres } }).flatMap(([name, env]) =>
   ["off", "on"].map((RATE_LIMITS) => ({
     name: `${name}, limits ${RATE_LIMITS}`,
-    env: { ...env, RATE_LIMITS },
-    directory: join(scratch, name),
+    env: { ...env, RATE_LIMITS, DATA_DIR: scratch.directory(name) },
   })),
 );
-/** The highest that its memory has been, in MiB. */
-const peakOf = (pid: number): number =>
-  Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
 const quantile = (sorted: readonly number[], part: number): number => sorted[Math.floor(sorted.length * part)] ?? 0;
 const shown = (times: readonly number[]) =>
   `p50 ${quantile(times, 0.5).toFixed(1)} ms, p99 ${quantile(times, 0.99).toFixed(1)} ms`;
 
-for (const { name, env: own, directory } of setups) {
-  const port = await freePort();
-  const env = { PATH: process.env["PATH"] ?? "", ...own, DATA_DIR: directory, PORT: String(port) };
-  const migrated = Bun.spawnSync([...bun, "cli/authctl.ts", "migrate", "up"], { cwd: root, env });
-  if (migrated.exitCode !== 0) throw new Error(migrated.stderr.toString());
-  const server = Bun.spawn([...bun, "src/server.ts"], { cwd: root, env, stdout: "ignore", stderr: "ignore" });
-  const url = `http://127.0.0.1:${port}`;
-  while (!(await fetch(`${url}/livez`).catch(() => undefined))) await Bun.sleep(10);
+for (const { name, env } of setups) {
+  const server = await startAuthctl(env, "both");
+  const { url } = server;
   for (let at = 0; at < accounts; at++) await post(url, "register", { email: emailOf(at), password });
   const signedIn = await post(url, "login", { email: emailOf(0), password, credential: "session" });
   const { session_token: bearer } = (await signedIn.json()) as { session_token: string };
@@ -115,10 +101,8 @@ for (const { name, env: own, directory } of setups) {
   const ratio = quantile(flooded, 0.99) / quantile(quiet, 0.99);
   const told = Object.entries(statuses).map(([status, times]) => `${status}: ${(times / seconds).toFixed(0)}/s`);
   console.log(
-    `${name.padEnd(21)} quiet ${shown(quiet)}; flood ${shown(flooded)}; ratio ${ratio.toFixed(1)}; peak ${peakOf(server.pid).toFixed(0)} MiB; ${told.join(", ")}`,
+    `${name.padEnd(21)} quiet ${shown(quiet)}; flood ${shown(flooded)}; ratio ${ratio.toFixed(1)}; peak ${memoryOf([server.pid], "VmHWM").toFixed(0)} MiB; ${told.join(", ")}`,
   );
-  server.kill("SIGKILL");
-  await server.exited;
+  await server.stop();
 }
-await postgres.stop();
-rmSync(scratch, { recursive: true, force: true });
+await scratch.end();

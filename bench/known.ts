@@ -1,27 +1,20 @@
 /**
- * `bun --no-env-file bench/known.ts [--samples=N]`: whether the time of an answer tells if an address is known
+ * `bun run bench known [--samples=N]`: whether the time of an answer tells if an address is known
  * (rule PW-4). Asks in turn for accounts of each kind and for unknown ones, and prints for each route on each database
  * the medians, and how well one answer tells a kind from an unknown one: the part of all pairs in which it took longer
  * (the area under the ROC curve, from the rank sum of Mann and Whitney), with what 95 % of such measures would give.
  * One half is no telling; beside it stands the same for another unknown one, which is noise. Hashing is cheap here:
  * a real hash costs both the same 30 ms, and its own noise hides what there is to see.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { operator } from "../src/core/actors.ts";
 import { createUser } from "../src/core/users.ts";
 import { openCore } from "../src/open.ts";
-import { freePort } from "../tests/support/free-port.ts";
-import { startPostgres } from "../tests/support/services.ts";
+import { readOptions } from "./options.ts";
+import { openScratch, password, root, startAuthctl } from "./server.ts";
 
-const samples = Number(/^--samples=(\d+)$/.exec(process.argv[2] ?? "")?.[1] ?? 400);
-const root = join(import.meta.dir, "..");
-const bun = [process.execPath, "--no-env-file"];
-const password = "correct horse battery staple";
-
-const scratch = mkdtempSync(join(tmpdir(), "authctl-known-"));
-const postgres = await startPostgres();
+const { samples } = readOptions({ samples: 400 });
+const scratch = openScratch();
+const postgres = await (await scratch.postgres()).database("authctl_bench_known");
 const cheapHashing = { ARGON2_MEMORY_KIB: "8", ARGON2_TIME_COST: "1" };
 const plain = {
   ...cheapHashing,
@@ -36,7 +29,7 @@ const unreached = Object.fromEntries(
     "1000000/1h",
   ]),
 );
-const setups = { SQLite: {}, Postgres: { DATABASE_URL: postgres.url } };
+const setups = { SQLite: {}, Postgres: { DATABASE_URL: postgres } };
 
 const median = (times: readonly number[]): number => times.toSorted((one, other) => one - other)[times.length >> 1]!;
 const wrong = "not the password at all";
@@ -66,17 +59,9 @@ const shown = ({ part, chance }: ReturnType<typeof telling>): string =>
   `${percent(part)} (by chance 50 ± ${percent(chance)})`;
 
 for (const [name, more] of Object.entries(setups)) {
-  const port = await freePort();
-  const env = { PATH: process.env["PATH"] ?? "", ...plain, ...unreached, ...more, DATA_DIR: join(scratch, name) };
-  if (name === "Postgres") Bun.spawnSync([...bun, "cli/authctl.ts", "migrate", "up"], { cwd: root, env });
-  const server = Bun.spawn([...bun, "src/server.ts"], {
-    cwd: root,
-    env: { ...env, PORT: String(port), LOG_LEVEL: "warn" },
-    stdout: "ignore",
-    stderr: "ignore",
-  });
-  const url = `http://127.0.0.1:${port}`;
-  while (!(await fetch(`${url}/livez`).catch(() => undefined))) await Bun.sleep(10);
+  const env = { ...plain, ...unreached, ...more, DATA_DIR: scratch.directory(name), LOG_LEVEL: "warn" };
+  const server = await startAuthctl(env, "both");
+  const { url } = server;
 
   const ask = async (route: string, body: Readonly<Record<string, string>>, status: number): Promise<number> => {
     const began = performance.now();
@@ -132,8 +117,6 @@ for (const [name, more] of Object.entries(setups)) {
       console.log(`${name.padEnd(9)} ${route.padEnd(20)} ${group.padEnd(18)} ${median(times).toFixed(2)} ms${told}`);
     }
   }
-  server.kill("SIGKILL");
-  await server.exited;
+  await server.stop();
 }
-await postgres.stop();
-rmSync(scratch, { recursive: true, force: true });
+await scratch.end();

@@ -1,18 +1,17 @@
 /**
- * `bun bench/lists.ts [--users=N]`: what a page of users costs at the beginning, in the middle and at the end of a
+ * `bun run bench lists [--users=N]`: what a page of users costs at the beginning, in the middle and at the end of a
  * list, on both databases, for each order, filter and search. What counts are the ratios to the first page.
  */
 import { Database } from "bun:sqlite";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { openDatabase, settle } from "../src/open.ts";
 import { createStore, type Store } from "../src/store/store.ts";
 import type { Position, UserPage, UserSelection } from "../src/store/user-lists.ts";
-import { startPostgres } from "../tests/support/services.ts";
+import { readOptions } from "./options.ts";
+import { openScratch, root } from "./server.ts";
 
-const users = Number(/^--users=(\d+)$/.exec(process.argv[2] ?? "")?.[1] ?? 1_000_000);
+const { users } = readOptions({ users: 1_000_000 });
 const limit = 50;
 const rounds = 25;
 
@@ -210,20 +209,19 @@ async function measure(title: string, store: Store): Promise<void> {
   }
 }
 
-const scratch = mkdtempSync(join(tmpdir(), "authctl-lists-"));
-const postgres = await startPostgres();
+const scratch = openScratch();
+const postgres = await (await scratch.postgres()).database("authctl_bench_lists");
 const places = {
-  SQLite: { DATA_DIR: join(scratch, "sqlite") },
-  Postgres: { DATA_DIR: join(scratch, "postgres"), DATABASE_URL: postgres.url },
+  SQLite: { DATA_DIR: scratch.directory("sqlite") },
+  Postgres: { DATA_DIR: scratch.directory("postgres"), DATABASE_URL: postgres },
 };
 for (const [title, env] of Object.entries(places)) {
-  const database = await openDatabase(settle({ env, cwd: scratch }), scratch, true);
+  const database = await openDatabase(settle({ env, cwd: root }), root, true);
   await database.migrations.up(new Date(begin));
   if (database.name === "sqlite") await fillSqlite(join(env.DATA_DIR, "auth.db"));
-  else await fillPostgres(postgres.url);
+  else await fillPostgres(postgres);
   const store = createStore(database);
   await measure(title, store);
   await store.close();
 }
-await postgres.stop();
-rmSync(scratch, { recursive: true, force: true });
+await scratch.end();

@@ -1,15 +1,17 @@
 /**
- * `bun --no-env-file bench/purge.ts [--rows=N] [--sqlite|--postgres]`: what a purge of N expired sessions does to a
+ * `bun run bench purge [--rows=N] [--sqlite|--postgres]`: what a purge of N expired sessions does to a
  * server that checks sessions meanwhile, on both databases: in turn it purges for a while and lets the server alone for
  * a while. Prints the p99 of a check with and without the purge, their ratio, the worst check of all, and memory and the size of the file before and after.
  */
 import { Database } from "bun:sqlite";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
-import { freePort } from "../tests/support/free-port.ts";
 import { startPostgres } from "../tests/support/services.ts";
+import { memoryOf } from "./accounting.ts";
+import { agent } from "./client.ts";
+import { bun, root, startAuthctl } from "./server.ts";
 
 const option = (name: string): string | undefined =>
   process.argv.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3);
@@ -23,8 +25,6 @@ const [quietFor, busyFor] = [Number(option("quiet") ?? 10), Number(option("busy"
 /** Sessions of so many people, whose order has nothing to do with that of the sessions. */
 const people = 10_000;
 
-const root = join(import.meta.dir, "..");
-const bun = [process.execPath, "--no-env-file"];
 const scratch = mkdtempSync(join(tmpdir(), "authctl-purge-"));
 const month = 30 * 86_400_000;
 const begin = Date.now() - 3 * month;
@@ -35,7 +35,6 @@ const idAt = (time: number, n: number): string => {
   return `${at.slice(0, 8)}-${at.slice(8)}-7000-8000-${hex(n, 12)}`;
 };
 const personOf = (n: number): string => idAt(begin, (n * 7919) % people);
-const agent = "Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0";
 
 /** Sessions that began over a month and ended two months ago, each with its refresh family. */
 async function fillSqlite(file: string): Promise<void> {
@@ -142,22 +141,12 @@ async function signIn(url: string): Promise<string[]> {
   return given.map(({ session_token }) => session_token);
 }
 
-/** The most memory that the process has held so far, in MB. */
-const peakOf = (pid: number): number => {
-  try {
-    return Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024);
-  } catch {
-    return 0;
-  }
-};
-
 async function measure(
   name: string,
   more: Record<string, string>,
   fill: () => Promise<void>,
   size: () => Promise<number>,
 ) {
-  const port = await freePort();
   const env = {
     PATH: process.env["PATH"] ?? "",
     RATE_LIMITS: "off",
@@ -170,13 +159,8 @@ async function measure(
   Bun.spawnSync([...bun, "cli/authctl.ts", "migrate", "up"], { cwd: root, env });
   await fill();
   const before = await size();
-  const server = Bun.spawn([...bun, "src/server.ts"], {
-    cwd: root,
-    env: { ...env, PORT: String(port) },
-    stdout: "ignore",
-  });
-  const url = `http://127.0.0.1:${port}`;
-  while (!(await fetch(`${url}/livez`).catch(() => undefined))) await Bun.sleep(20);
+  const server = await startAuthctl(env, "both");
+  const { url } = server;
   const tokens = await signIn(url);
   await check(url, tokens, Bun.sleep(3_000));
   // In turn, so that whatever else this machine has to do is in both.
@@ -189,7 +173,7 @@ async function measure(
     const words = ["cli/authctl.ts", "token", "purge", "--json", "--max-time", `${busyFor}s`, ...purgeFlags];
     const purging = Bun.spawn([...bun, ...words], { cwd: root, env, stdout: "pipe", stderr: "ignore" });
     const watching = setInterval(() => {
-      memory = Math.max(memory, peakOf(purging.pid));
+      memory = Math.max(memory, Math.round(memoryOf([purging.pid], "VmHWM")));
       log = Math.max(log, statSync(join(more["DATA_DIR"]!, "auth.db-wal"), { throwIfNoEntry: false })?.size ?? 0);
     }, 100);
     busy.push(...(await check(url, tokens, purging.exited)));
@@ -200,8 +184,7 @@ async function measure(
     isDone = (await purging.exited) === 0;
   }
   quiet.push(...(await check(url, tokens, Bun.sleep(quietFor * 1000))));
-  server.kill();
-  await server.exited;
+  await server.stop();
   const megabytes = (bytes: number) => `${Math.round(bytes / 1024 ** 2)} MB`;
   console.log(
     [
