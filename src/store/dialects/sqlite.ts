@@ -62,6 +62,19 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
   // The file's own counter, in memory that all its processes share: a tenth of a microsecond. Asked for on the reader,
   // as commits of a connection's own do not count for it.
   const versionQuery = reader.query<{ data_version: number }, []>("PRAGMA data_version");
+  // To ask is two locks of the file, which are system calls. What came in with one turn of the event loop was on its
+  // way before the turn began, so that the answer to the first is true of all: unless this process itself has written.
+  let turnVersion: number | undefined;
+  const forgetVersion = (): void => {
+    turnVersion = undefined;
+  };
+  const version = (): number => {
+    if (turnVersion === undefined) {
+      turnVersion = versionQuery.get()!.data_version;
+      setImmediate(forgetVersion);
+    }
+    return turnVersion;
+  };
   const writing = drizzle({ client: writer }) as unknown as Db;
 
   const translate = (error: unknown): unknown =>
@@ -124,6 +137,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
         const settle: Array<() => void> = [];
         for (const one of batch) settle.push(await attempt(one));
         run("COMMIT");
+        forgetVersion();
         for (const each of settle) each();
       } catch (error) {
         takeBack();
@@ -164,7 +178,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     },
     translate,
     lock: (name) => Promise.resolve(lockBeside(file, name)),
-    version: () => versionQuery.get()!.data_version,
+    version,
     size: () => Promise.resolve(["", "-wal", "-shm"].reduce((sum, end) => sum + sizeOf(file + end), 0)),
     slack: async () => {
       const incremental = 2;
