@@ -31,8 +31,11 @@ export type Hashing = {
   needsRehash(phc: string): boolean;
   /** A hash that no password fits, to verify against where there is no user: so that both cost the same (rule PW-4). Made once. */
   dummyHash(): Promise<string>;
-  /** Fails with `overloaded` where no place is free: before anything else is done for whoever would find none. */
-  requireRoom(): void;
+  /**
+   * Does what a try of a password takes, the look-ups before its hash among it, for a few at a time: whoever comes
+   * in a flood waits, or finds no place, before the database is asked for anything.
+   */
+  admit<T>(attempt: () => Promise<T>): Promise<T>;
   readonly waiting: number;
   readonly running: number;
 };
@@ -40,8 +43,23 @@ export type Hashing = {
 export function createHashing(options: HashingOptions, clock: Clock, meter: Meter = noMeter): Hashing {
   const { memoryCost, timeCost } = options;
   const turns = createTurns({ maxWait: 2000, ...options }, clock, meter);
+  // As many again as are hashed, so that none of the slots is empty while the next one is looked up.
+  const places = createTurns({ maxWait: 2000, ...options, concurrency: 2 * options.concurrency }, clock, meter);
+
+  const inTurn = async <T>(hash: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> => {
+    const came = meter.now();
+    return await turns.take(async () => {
+      const begun = meter.now();
+      meter.hashWaited(came);
+      try {
+        return await hash();
+      } finally {
+        meter.hashed(begun);
+      }
+    }, signal);
+  };
   const compute = (text: string, signal?: AbortSignal) =>
-    turns.take(() => Bun.password.hash(text, { algorithm: "argon2id", memoryCost, timeCost }), signal);
+    inTurn(() => Bun.password.hash(text, { algorithm: "argon2id", memoryCost, timeCost }), signal);
   let dummy: Promise<string> | undefined;
 
   return {
@@ -56,7 +74,7 @@ export function createHashing(options: HashingOptions, clock: Clock, meter: Mete
       const stored = readHash(phc, memoryCost);
       if (!stored?.bearable || !fitsPasswordBytes(password)) return false;
       const normal = normalizePassword(password);
-      return fitsPasswordBytes(normal) && (await turns.take(() => fitsEither(stored, normal, password), signal));
+      return fitsPasswordBytes(normal) && (await inTurn(() => fitsEither(stored, normal, password), signal));
     },
 
     needsRehash(phc) {
@@ -73,10 +91,18 @@ export function createHashing(options: HashingOptions, clock: Clock, meter: Mete
       return dummy;
     },
 
-    requireRoom: turns.requireRoom,
+    async admit(attempt) {
+      turns.requireRoom();
+      if (places.areFree) return await places.take(attempt);
+      const came = meter.now();
+      return await places.take(async () => {
+        meter.hashWaited(came);
+        return await attempt();
+      });
+    },
 
     get waiting() {
-      return turns.waiting;
+      return places.waiting + turns.waiting;
     },
     get running() {
       return turns.running;
@@ -151,18 +177,17 @@ function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, 
   return {
     requireRoom,
     async take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-      const came = meter.now();
       await enter(signal);
       const began = clock.now().getTime();
-      const begun = meter.now();
-      meter.hashWaited(came);
       try {
         return await work();
       } finally {
         typical += (Math.max(0, clock.now().getTime() - began) - typical) / 8;
-        meter.hashed(begun);
         leave();
       }
+    },
+    get areFree() {
+      return running < concurrency;
     },
     get waiting() {
       return waiting.size;
