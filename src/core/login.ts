@@ -138,10 +138,13 @@ export async function signOut(core: Core, by: Actor, handles: readonly string[])
   const ids = await Promise.all(handles.map((handle) => sessionOfHandle(core, handle)));
   const known = [...new Set(ids.filter((id) => id !== undefined))];
   if (known.length === 0) return;
-  await core.store.write(async (tx) => {
-    for (const id of known) {
-      const session = await tx.sessions.byId(id);
-      if (session) await revoke(core, tx, by, [session], "logout");
-    }
-  });
+  await core.store.write((tx) =>
+    revoke(
+      core,
+      tx,
+      by,
+      known.map((id) => ({ id })),
+      "logout",
+    ),
+  );
 }
