@@ -20,7 +20,6 @@ import {
   visitor,
 } from "../support/core.ts";
 import { dialect, dump, rawSql } from "../support/database.ts";
-import { nextTurn } from "../support/until.ts";
 import { counted, watched } from "../support/watched.ts";
 
 const second = 1000;
@@ -165,7 +164,6 @@ describe("SE-4 and SE-5 ending sessions", () => {
     const other = await core.again();
     await authenticate(other, token, firefox);
     await revokeOwnSession(core, (await use(token)).by, idOf(token));
-    await nextTurn();
     expect(await codeOf(authenticate(other, token, firefox))).toBe("unauthenticated");
     await other.store.close();
     const restarted = await core.again();

@@ -13,7 +13,6 @@ import { firefox, goodPassword, openTestCore, registerAda, root, safari, type Te
 import { dialect } from "../support/database.ts";
 import { newSession } from "../support/people.ts";
 import { startServer } from "../support/server.ts";
-import { nextTurn } from "../support/until.ts";
 import { counted } from "../support/watched.ts";
 
 const minute = 60_000;
@@ -182,7 +181,6 @@ describe.each(paths)("GET %s", (path) => {
       const given = { identifier: person.user.email, password: goodPassword, credential: "session" } as const;
       await login(elsewhere, anonymous(firefox), given);
     }
-    await nextTurn();
     const after = await bothWays(path, sent);
     expect(after.status).toBe(one.status);
     expect(after).not.toEqual(before);

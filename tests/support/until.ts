@@ -6,6 +6,3 @@ export async function until(what: string, holds: () => Promise<boolean> | boolea
     await Bun.sleep(10);
   }
 }
-
-/** What another process has done is there for a request that comes after it, with a turn of the event loop of its own. */
-export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -59,21 +59,24 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     `busy_timeout = ${attemptTimeout}`,
   );
   const reader = connect("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 268435456", "query_only = ON");
-  // The file's own counter, in memory that all its processes share: a tenth of a microsecond. Asked for on the reader,
-  // as commits of a connection's own do not count for it.
+  // The file's own counter, in memory that all its processes share. Asked for on the reader, as commits of a
+  // connection's own do not count for it.
   const versionQuery = reader.query<{ data_version: number }, []>("PRAGMA data_version");
-  // To ask is two locks of the file, which are system calls. What came in with one turn of the event loop was on its
-  // way before the turn began, so that the answer to the first is true of all: unless this process itself has written.
-  let turnVersion: number | undefined;
-  const forgetVersion = (): void => {
-    turnVersion = undefined;
+  const companion = connect("query_only = ON");
+  let asked = 0;
+  let turn: NodeJS.Immediate | undefined;
+  const endTurn = (): void => {
+    clearImmediate(turn);
+    asked = 0;
+    if (companion.inTransaction) companion.prepare("COMMIT").run();
   };
+  // To ask takes a lock of the file and gives it back, two system calls, unless another connection of this process has
+  // it: then SQLite only counts. So where many ask in one turn of the event loop, one keeps it for them to its end.
   const version = (): number => {
-    if (turnVersion === undefined) {
-      turnVersion = versionQuery.get()!.data_version;
-      setImmediate(forgetVersion);
-    }
-    return turnVersion;
+    asked++;
+    if (asked === 1) turn = setImmediate(endTurn);
+    if (asked === 2) for (const step of ["BEGIN", "SELECT 1 FROM sqlite_schema LIMIT 1"]) companion.prepare(step).get();
+    return versionQuery.get()!.data_version;
   };
   const writing = drizzle({ client: writer }) as unknown as Db;
 
@@ -137,7 +140,6 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
         const settle: Array<() => void> = [];
         for (const one of batch) settle.push(await attempt(one));
         run("COMMIT");
-        forgetVersion();
         for (const each of settle) each();
       } catch (error) {
         takeBack();
@@ -194,11 +196,14 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
       }),
     flatten: async () => {
       await draining;
+      endTurn();
       writer.run("PRAGMA wal_checkpoint(TRUNCATE)");
     },
     migrations: sqliteMigrations(file, failures),
     close: async () => {
       await draining;
+      endTurn();
+      companion.close();
       reader.close();
       writer.close();
     },
