@@ -31,6 +31,7 @@ export async function issueAccessToken(core: Core, session: Session, grants: Gra
   const [chance = 0] = core.random.bytes(1);
   const life = Math.floor((core.settings.ACCESS_TOKEN_TTL / 1000) * (1 - 0.05 * (chance / 255)));
   const expiresAt = Math.min(issuedAt + life, Math.floor(session.expiresAt.getTime() / 1000));
+  const tokenId = core.random.id(now);
   const token = await new SignJWT({
     sid: session.id,
     client_id: firstPartyClient,
@@ -44,8 +45,15 @@ export async function issueAccessToken(core: Core, session: Session, grants: Gra
     .setIssuedAt(issuedAt)
     .setNotBefore(issuedAt)
     .setExpirationTime(expiresAt)
-    .setJti(core.random.id(now))
+    .setJti(tokenId)
     .sign(signing.key);
+  const { verifying } = await currentKeys(core);
+  // What was signed here needs no proof here. The key may have gone meanwhile, where it had leaked.
+  if (verifying.has(signing.kid)) {
+    const [notBefore, end] = [new Date(issuedAt * 1000), new Date(expiresAt * 1000)];
+    const claims = { userId: session.userId, sessionId: session.id, tokenId, notBefore, expiresAt: end };
+    remember(rememberedBy(verifying), sha256(token), claims);
+  }
   return { token, expiresIn: expiresAt - issuedAt };
 }
 
@@ -53,11 +61,23 @@ export async function issueAccessToken(core: Core, session: Session, grants: Gra
 const foreignMembers = ["jwk", "jku", "x5u", "x5c", "crit", "b64"] as const;
 
 /**
- * Tokens that a set of keys has verified, by their hash. The signature is what costs, and a token stays what it
+ * Tokens that a set of keys has verified or signed here, by their hash. The signature is what costs, and a token stays what it
  * is; with other keys everything is verified anew. What has to be asked each time is the clock, and the session.
  */
 const verifiedBy = new WeakMap<Keys["verifying"], Map<string, AccessClaims>>();
 const mostRemembered = 10_000;
+
+function rememberedBy(verifying: Keys["verifying"]): Map<string, AccessClaims> {
+  const remembered = verifiedBy.get(verifying) ?? new Map<string, AccessClaims>();
+  verifiedBy.set(verifying, remembered);
+  return remembered;
+}
+
+function remember(remembered: Map<string, AccessClaims>, hash: string, claims: AccessClaims): void {
+  remembered.set(hash, claims);
+  const [oldest] = remembered.keys();
+  if (remembered.size > mostRemembered && oldest !== undefined) remembered.delete(oldest);
+}
 
 /**
  * What a token says, once its signature, algorithm, type, issuer, audience and time are right; else
@@ -71,14 +91,11 @@ export async function verifyAccessToken(
 ): Promise<AccessClaims | undefined> {
   if (token.length > longestToken || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return undefined;
   const { verifying } = await currentKeys(core);
-  const remembered = verifiedBy.get(verifying) ?? new Map<string, AccessClaims>();
-  verifiedBy.set(verifying, remembered);
+  const remembered = rememberedBy(verifying);
   const hash = sha256(token);
   const claims = remembered.get(hash) ?? (await verifySignature(core, token));
   if (!claims) return undefined;
-  remembered.set(hash, claims);
-  const [oldest] = remembered.keys();
-  if (remembered.size > mostRemembered && oldest !== undefined) remembered.delete(oldest);
+  remember(remembered, hash, claims);
   return inTime(core.clock.now(), claims, options);
 }
 

@@ -9,9 +9,10 @@ export type Client = {
 };
 
 /** A client by what it says of itself, which is stored and shown: but for a credential that stands in it. */
-export const clientFrom = ({ userAgent, ...connection }: Client): Client => ({
-  ...connection,
+export const clientFrom = ({ ip, userAgent, requestId }: Client): Client => ({
+  ip,
   userAgent: userAgent && withoutCredentials(userAgent),
+  requestId,
 });
 
 /**

@@ -102,13 +102,13 @@ export async function login(
   };
 }
 
-/** Tries the password of whoever is meant. Of those for whom there is no time, nothing is asked of the database. */
-async function attempt(core: Core, by: Actor, { identifier, password, presented }: SignIn) {
-  core.hashing.requireRoom();
-  const user = await findByIdentifier(core, identifier);
-  const device = presented && (await knownDevice(core, user, presented));
-  return { user, ...(await tryPassword(core, by, { user, identifier, device }, password)) };
-}
+/** Tries the password of whoever is meant. */
+const attempt = async (core: Core, by: Actor, { identifier, password, presented }: SignIn) =>
+  await core.hashing.admit(async () => {
+    const user = await findByIdentifier(core, identifier);
+    const device = presented && (await knownDevice(core, user, presented));
+    return { user, ...(await tryPassword(core, by, { user, identifier, device }, password)) };
+  });
 
 /** Whether a user who has signed in before is not known to have done so from such a device; asked before the session begins. */
 async function isNewDevice(core: Core, tx: Tx, by: Actor, user: User): Promise<boolean> {
@@ -138,10 +138,13 @@ export async function signOut(core: Core, by: Actor, handles: readonly string[])
   const ids = await Promise.all(handles.map((handle) => sessionOfHandle(core, handle)));
   const known = [...new Set(ids.filter((id) => id !== undefined))];
   if (known.length === 0) return;
-  await core.store.write(async (tx) => {
-    for (const id of known) {
-      const session = await tx.sessions.byId(id);
-      if (session) await revoke(core, tx, by, [session], "logout");
-    }
-  });
+  await core.store.write((tx) =>
+    revoke(
+      core,
+      tx,
+      by,
+      known.map((id) => ({ id })),
+      "logout",
+    ),
+  );
 }

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHmac, hash, hkdfSync, timingSafeEqual } from "node:crypto";
+import { createCipheriv, createDecipheriv, hash, hkdfSync, timingSafeEqual } from "node:crypto";
 import type { Random } from "./core.ts";
 
 /** What a derived key is for. No key serves two uses (rule TK-7). */
@@ -82,15 +82,23 @@ export function saltedKey(
   return secret && derive(secret.material, salt, `authctl|${purpose}|${info}`);
 }
 
-export const mac = (key: Buffer, text: string): string => createHmac("sha256", key).update(text).digest("base64url");
+// Half the price of node:crypto's.
+export const mac = (key: Buffer, text: string): string =>
+  new Bun.CryptoHasher("sha256", key).update(text).digest("base64url");
 
 export const sha256 = (text: string): string => hash("sha256", text, "base64url");
 
+/** Where texts of up to `shortText` characters are compared: to make room each time costs more than to compare. */
+const shortText = 64;
+const room = [Buffer.alloc(3 * shortText), Buffer.alloc(3 * shortText)] as const;
+
 /** Compares in a time that does not tell where the first difference is. */
 export function sameText(one: string, other: string): boolean {
-  const left = Buffer.from(one);
-  const right = Buffer.from(other);
-  return left.length === right.length && timingSafeEqual(left, right);
+  const [left, right] = one.length > shortText ? [Buffer.from(one), Buffer.from(other)] : room;
+  if (one.length !== other.length || left.length !== right.length) return false;
+  left.fill(0).write(one);
+  right.fill(0).write(other);
+  return timingSafeEqual(left, right);
 }
 
 /** 256 random bits, as they are sent to a client (ASVS 5.0, 7.2.3). */

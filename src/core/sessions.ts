@@ -198,19 +198,16 @@ export async function revoke(
   core: Core,
   tx: Tx,
   by: Actor,
-  sessions: ReadonlyArray<Pick<Session, "id" | "userId">>,
+  sessions: ReadonlyArray<Pick<Session, "id">>,
   reason: RevokeReason,
 ): Promise<string[]> {
-  const ended = await tx.sessions.revoke(
-    sessions.map((one) => one.id),
-    core.clock.now(),
-    reason,
-  );
-  for (const { id, userId } of sessions) {
-    if (ended.includes(id))
-      await record(core, tx, by, { action: "session.revoked", userId, sessionId: id, particulars: { why: reason } });
+  const ids = sessions.map(({ id }) => id);
+  const ended = await tx.sessions.revoke(ids, core.clock.now(), reason);
+  // In the order in which they were given, whatever the database's is.
+  for (const { id, userId } of ended.toSorted((one, other) => ids.indexOf(one.id) - ids.indexOf(other.id))) {
+    await record(core, tx, by, { action: "session.revoked", userId, sessionId: id, particulars: { why: reason } });
   }
-  return ended;
+  return ended.map(({ id }) => id);
 }
 
 /**

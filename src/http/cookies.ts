@@ -76,6 +76,8 @@ export function credentialCookies(settings: CookieSettings) {
   };
   // A browser forgets a cookie only where the attributes are those that it was set with.
   const forget = (cookie: Attributes) => write(cookie, "", 0);
+  const forgotten = { access: [forget(access)], refresh: refresh.map(forget), session: [forget(session)] };
+  const allForgotten = Object.values(forgotten).flat();
 
   return {
     names,
@@ -86,11 +88,11 @@ export function credentialCookies(settings: CookieSettings) {
      */
     set: (given: WithoutStanding<Credentials>, proof?: string): string[] => [
       ...(given.credential === "session"
-        ? [write(session, given.sessionToken), forget(access), ...refresh.map(forget)]
+        ? [write(session, given.sessionToken), ...forgotten.access, ...forgotten.refresh]
         : [
             write(access, given.accessToken, given.expiresIn),
             ...refresh.map((one) => write(one, given.refreshToken, given.refreshExpiresIn)),
-            forget(session),
+            ...forgotten.session,
           ]),
       ...(proof === undefined ? [] : [write(device, proof, deviceMaxAge)]),
     ],
@@ -99,8 +101,8 @@ export function credentialCookies(settings: CookieSettings) {
     deviceOf: ({ headers }: Request): string | undefined =>
       readCookies(headers.get("cookie"), [device.name])[device.name],
 
-    clear: (which: readonly Kind[] = ["access", "refresh", "session"]): string[] =>
-      which.flatMap((one) => ({ access: [access], refresh, session: [session] })[one]).map(forget),
+    /** Takes away these, or all of them. */
+    clear: (which?: readonly Kind[]): string[] => (which ? which.flatMap((one) => forgotten[one]) : [...allForgotten]),
 
     /** Which of these cookies came with a request, whether they can be read or not. */
     sent: ({ headers }: Request, ...which: readonly Kind[]): Kind[] => {

@@ -16,7 +16,7 @@ import { type Meant, meantPath } from "./compat.ts";
 import { readCookies } from "./cookies.ts";
 import { countRequest, isCounted, rateFields } from "./limits.ts";
 import { sharing } from "./origins.ts";
-import { problemOf, statuses } from "./problem.ts";
+import { problemText, statuses } from "./problem.ts";
 import { unmetRequirements } from "./requirements.ts";
 import type { Shortcuts } from "./shortcuts.ts";
 
@@ -91,6 +91,8 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
   const always = headersOfEveryAnswer(settings);
   // Headers that are there already are taken over at half the price of a plain object.
   const ofProblem = new Headers({ ...always, ...aboutProblems });
+  const forged = new DomainError("unauthenticated");
+  const ofForged = new Headers({ ...always, ...aboutProblems, "www-authenticate": challenge(true) });
   const ofJson = new Headers({ ...always, "content-type": "application/json;charset=utf-8" });
   const cookieNames = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_REFRESH_NAME, settings.COOKIE_SESSION_NAME];
 
@@ -106,8 +108,8 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
     if (failure.allowance) allowances.push(failure.allowance);
     if (failure.retryAfter !== undefined) headers["retry-after"] = String(Math.ceil(failure.retryAfter));
     if (failure.allow) headers["allow"] = failure.allow.join(", ");
-    if (failure.code === "unauthenticated") headers["www-authenticate"] = challenge(request, cookieNames);
-    return { status, headers, body: JSON.stringify(problemOf(failure, requestId)) };
+    if (failure.code === "unauthenticated") headers["www-authenticate"] = challenge(holdsAny(request, cookieNames));
+    return { status, headers, body: problemText(failure, requestId) };
   };
 
   // What belongs to a trace takes the long way.
@@ -161,7 +163,9 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
     const shortAnswer = (request: Request, path: string, visit: Visit, now: Date): Response | undefined => {
       const given = namesTwoHosts(request) ? undefined : shortcut?.answer(request, path, visit, now);
       if (!given) return undefined;
-      if (given instanceof DomainError) return refusal(given, request, visit, path);
+      if (given === "forged") {
+        return new Response(problemText(forged, visit.requestId), { status: 401, headers: ofForged });
+      }
       visit.whose = whoseIs(given.principal);
       const response = new Response(given.body, { headers: ofJson });
       if (given.etag !== undefined) response.headers.set("etag", given.etag);
@@ -271,10 +275,10 @@ function requestIdOf({ headers }: Request): string | undefined {
 }
 
 /** RFC 6750, section 3: `error` only where a credential came, and was not good. */
-function challenge({ headers }: Request, cookieNames: readonly string[]): string {
-  const came = headers.has("authorization") || Object.keys(readCookies(headers.get("cookie"), cookieNames)).length > 0;
-  return `Bearer realm="authctl"${came ? ', error="invalid_token"' : ""}`;
-}
+const challenge = (came: boolean): string => `Bearer realm="authctl"${came ? ', error="invalid_token"' : ""}`;
+
+const holdsAny = ({ headers }: Request, cookieNames: readonly string[]): boolean =>
+  headers.has("authorization") || Object.keys(readCookies(headers.get("cookie"), cookieNames)).length > 0;
 
 /** The failure that was meant. What nobody meant is a defect, and `cause` keeps it for the log. */
 function failureOf(thrown: unknown): DomainError {

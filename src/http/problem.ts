@@ -36,3 +36,12 @@ export function problemOf(error: DomainError, requestId: string) {
     ...(error.errors && { errors: error.errors }),
   };
 }
+
+const written = new WeakMap<DomainError, string>();
+
+/** Its text. A failure that is told again and again is written once, but for the id. */
+export function problemText(error: DomainError, requestId: string): string {
+  const known = written.get(error) ?? JSON.stringify({ ...problemOf(error, ""), request_id: undefined }).slice(0, -1);
+  written.set(error, known);
+  return `${known},"request_id":${JSON.stringify(requestId)}}`;
+}

@@ -5,7 +5,6 @@
  */
 import { clientFrom } from "../core/actors.ts";
 import type { Core } from "../core/core.ts";
-import { DomainError } from "../core/errors.ts";
 import { type Principal, recognise, sessionsAtHand } from "../core/sessions.ts";
 import { sessionView, userView } from "../core/views.ts";
 import type { Account } from "../store/tables.ts";
@@ -24,11 +23,10 @@ export type Shortcuts = {
     path: string,
     from: { readonly ip: string | null; readonly requestId: string },
     now: Date,
-  ): AtOnce | DomainError | undefined;
+  ): AtOnce | "forged" | undefined;
 };
 
 export function shortcuts(core: Core): Shortcuts {
-  const refusal = new DomainError("unauthenticated");
   const answers: ReadonlyMap<string, (principal: Principal) => Rendered | undefined> = new Map([
     ["/api/v1/users/me", ownAccount()],
     ["/api/v1/sessions", (principal) => ownSessions(core, principal)],
@@ -45,7 +43,7 @@ export function shortcuts(core: Core): Shortcuts {
       const client = clientFrom({ ip, requestId, userAgent: request.headers.get("user-agent") });
       const principal = recognise(core, token, client, now);
       // A browser is to forget a cookie that is refused.
-      if (principal === "forged") return handles.bearer === undefined ? undefined : refusal;
+      if (principal === "forged") return handles.bearer === undefined ? undefined : principal;
       const rendered = principal && answer(principal);
       return rendered && { body: rendered.body, etag: rendered.etag, principal };
     },

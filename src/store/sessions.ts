@@ -291,7 +291,7 @@ export const sessionWriters = (db: Db, { sessions }: Tables) => {
         revokeReason: sql`${sql.placeholder("revokeReason")}`,
       })
       .where(and(eq(sessions.id, sql.placeholder("id")), isNull(sessions.revokedAt)))
-      .returning({ id: sessions.id }),
+      .returning({ id: sessions.id, userId: sessions.userId }),
   );
 
   return {
@@ -311,18 +311,20 @@ export const sessionWriters = (db: Db, { sessions }: Tables) => {
           .where(and(eq(sessions.id, id), eq(sessions.ip, from), isNull(sessions.revokedAt)))
           .returning({ id: sessions.id })
       ).length > 0,
-    /** The ids of those that were alive until now. */
-    revoke: async (ids: readonly string[], revokedAt: Date, revokeReason: string): Promise<string[]> => {
+    /** Answers those that were not revoked until now, and whose they are. */
+    revoke: async (
+      ids: readonly string[],
+      revokedAt: Date,
+      revokeReason: string,
+    ): Promise<Array<Pick<Session, "id" | "userId">>> => {
       const [id] = ids;
-      const revoked =
-        ids.length === 1
-          ? await revokeQuery.execute({ id, revokedAt, revokeReason })
-          : await db
-              .update(sessions)
-              .set({ revokedAt, revokeReason })
-              .where(and(inArray(sessions.id, [...ids]), isNull(sessions.revokedAt)))
-              .returning({ id: sessions.id });
-      return revoked.map((row) => row.id);
+      return ids.length === 1
+        ? await revokeQuery.execute({ id, revokedAt, revokeReason })
+        : await db
+            .update(sessions)
+            .set({ revokedAt, revokeReason })
+            .where(and(inArray(sessions.id, [...ids]), isNull(sessions.revokedAt)))
+            .returning({ id: sessions.id, userId: sessions.userId });
     },
     /** Moves the time of the last proof of the password on, where the session is of this epoch and was not revoked. */
     prove: async (id: string, epoch: number, at: Date): Promise<boolean> =>

@@ -83,7 +83,7 @@ describe("what is asked of the database", () => {
     expect(calls).toEqual(["sessions.ofUser"]);
     calls.length = 0;
     await signOut(core, visitor, [access]);
-    expect(calls).toEqual(["write", "sessions.byId", "sessions.revoke", "auditEvents.insert", "commit"]);
+    expect(calls).toEqual(["write", "sessions.revoke", "auditEvents.insert", "commit"]);
   });
 
   test("by a forged credential: nothing", async () => {

@@ -153,15 +153,20 @@ describe("the queue (PW-5)", () => {
     expect([hashing.running, hashing.waiting]).toEqual([0, 0]);
   });
 
-  test("says beforehand that there is no room, for as long as there is none", async () => {
+  test("lets few at a time come as far as their look-ups, and begins nothing for whoever finds no place", async () => {
     const { hashing } = setUp({ concurrency: 1, queue: 1 });
-    hashing.requireRoom();
-    const running = hashing.hash(password);
-    hashing.requireRoom();
-    const waiting = hashing.hash(password);
-    expect(() => hashing.requireRoom()).toThrow(DomainError);
-    await Promise.all([running, waiting]);
-    hashing.requireRoom();
+    const begun: number[] = [];
+    const attempt = (at: number) =>
+      hashing.admit(async () => {
+        begun.push(at);
+        return await hashing.hash(password);
+      });
+    const taken = [attempt(1), attempt(2), attempt(3)];
+    expect((await overload(attempt(4))).retryAfter).toBeGreaterThanOrEqual(1);
+    expect(begun).toEqual([1, 2]);
+    await Promise.all(taken);
+    expect(begun).toEqual([1, 2, 3]);
+    expect([hashing.running, hashing.waiting]).toEqual([0, 0]);
   });
 
   test("serves first who came first", async () => {

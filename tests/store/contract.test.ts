@@ -167,8 +167,8 @@ describe(dialect, () => {
     test("are revoked once, and a touch does not bring them back", async () => {
       for (const id of ["s1", "s2"]) await addSession(id);
       const revoke = (...ids: string[]) => store.write((tx) => tx.sessions.revoke(ids, at(1), "logout"));
-      expect(await revoke("s1")).toEqual(["s1"]);
-      expect(await revoke("s1", "s2", "s3")).toEqual(["s2"]);
+      expect(await revoke("s1")).toEqual([{ id: "s1", userId: "u1" }]);
+      expect(await revoke("s1", "s2", "s3")).toEqual([{ id: "s2", userId: "u1" }]);
       expect(await revoke()).toEqual([]);
       await store.write((tx) => tx.sessions.touch("s1", at(2), at(9), "192.0.2.9"));
       expect(await store.sessions.byId("s1")).toMatchObject({ lastSeenAt: at(0), revokedAt: at(1) });

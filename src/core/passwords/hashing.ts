@@ -31,8 +31,11 @@ export type Hashing = {
   needsRehash(phc: string): boolean;
   /** A hash that no password fits, to verify against where there is no user: so that both cost the same (rule PW-4). */
   readonly dummyHash: string;
-  /** Fails with `overloaded` where no place is free: before anything else is done for whoever would find none. */
-  requireRoom(): void;
+  /**
+   * Does what a try of a password takes, the look-ups before its hash among it, for a few at a time: whoever comes
+   * in a flood waits, or finds no place, before the database is asked for anything.
+   */
+  admit<T>(attempt: () => Promise<T>): Promise<T>;
   readonly waiting: number;
   readonly running: number;
 };
@@ -43,8 +46,23 @@ const zeros = "A".repeat(43);
 export function createHashing(options: HashingOptions, clock: Clock, meter: Meter = noMeter): Hashing {
   const { memoryCost, timeCost } = options;
   const turns = createTurns({ maxWait: 2000, ...options }, clock, meter);
+  // As many again as are hashed, so that none of the slots is empty while the next one is looked up.
+  const places = createTurns({ maxWait: 2000, ...options, concurrency: 2 * options.concurrency }, clock, meter);
+
+  const inTurn = async <T>(hash: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> => {
+    const came = meter.now();
+    return await turns.take(async () => {
+      const begun = meter.now();
+      meter.hashWaited(came);
+      try {
+        return await hash();
+      } finally {
+        meter.hashed(begun);
+      }
+    }, signal);
+  };
   const compute = (text: string, signal?: AbortSignal) =>
-    turns.take(() => Bun.password.hash(text, { algorithm: "argon2id", memoryCost, timeCost }), signal);
+    inTurn(() => Bun.password.hash(text, { algorithm: "argon2id", memoryCost, timeCost }), signal);
 
   return {
     async hash(password, signal) {
@@ -58,7 +76,7 @@ export function createHashing(options: HashingOptions, clock: Clock, meter: Mete
       const stored = readHash(phc, memoryCost);
       if (!stored?.bearable || !fitsPasswordBytes(password)) return false;
       const normal = normalizePassword(password);
-      return fitsPasswordBytes(normal) && (await turns.take(() => fitsEither(stored, normal, password), signal));
+      return fitsPasswordBytes(normal) && (await inTurn(() => fitsEither(stored, normal, password), signal));
     },
 
     needsRehash(phc) {
@@ -69,10 +87,18 @@ export function createHashing(options: HashingOptions, clock: Clock, meter: Mete
     // Nobody has ever hashed anything to 256 bits of zero. Its cost is that of the real ones, whose lengths it has.
     dummyHash: `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=1$${zeros}$${zeros}`,
 
-    requireRoom: turns.requireRoom,
+    async admit(attempt) {
+      turns.requireRoom();
+      if (places.areFree) return await places.take(attempt);
+      const came = meter.now();
+      return await places.take(async () => {
+        meter.hashWaited(came);
+        return await attempt();
+      });
+    },
 
     get waiting() {
-      return turns.waiting;
+      return places.waiting + turns.waiting;
     },
     get running() {
       return turns.running;
@@ -147,18 +173,17 @@ function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, 
   return {
     requireRoom,
     async take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-      const came = meter.now();
       await enter(signal);
       const began = clock.now().getTime();
-      const begun = meter.now();
-      meter.hashWaited(came);
       try {
         return await work();
       } finally {
         typical += (Math.max(0, clock.now().getTime() - began) - typical) / 8;
-        meter.hashed(begun);
         leave();
       }
+    },
+    get areFree() {
+      return running < concurrency;
     },
     get waiting() {
       return waiting.size;

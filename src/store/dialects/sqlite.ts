@@ -59,9 +59,25 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     `busy_timeout = ${attemptTimeout}`,
   );
   const reader = connect("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 268435456", "query_only = ON");
-  // The file's own counter, in memory that all its processes share: a tenth of a microsecond. Asked for on the reader,
-  // as commits of a connection's own do not count for it.
+  // The file's own counter, in memory that all its processes share. Asked for on the reader, as commits of a
+  // connection's own do not count for it.
   const versionQuery = reader.query<{ data_version: number }, []>("PRAGMA data_version");
+  const companion = connect("query_only = ON");
+  let asked = 0;
+  let turn: NodeJS.Immediate | undefined;
+  const endTurn = (): void => {
+    clearImmediate(turn);
+    asked = 0;
+    if (companion.inTransaction) companion.prepare("COMMIT").run();
+  };
+  // To ask takes a lock of the file and gives it back, two system calls, unless another connection of this process has
+  // it: then SQLite only counts. So where many ask in one turn of the event loop, one keeps it for them to its end.
+  const version = (): number => {
+    asked++;
+    if (asked === 1) turn = setImmediate(endTurn);
+    if (asked === 2) for (const step of ["BEGIN", "SELECT 1 FROM sqlite_schema LIMIT 1"]) companion.prepare(step).get();
+    return versionQuery.get()!.data_version;
+  };
   const writing = drizzle({ client: writer }) as unknown as Db;
 
   const translate = (error: unknown): unknown =>
@@ -164,7 +180,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     },
     translate,
     lock: (name) => Promise.resolve(lockFile(`${file}-lock-${name}`)),
-    version: () => versionQuery.get()!.data_version,
+    version,
     size: () => Promise.resolve(["", "-wal", "-shm"].reduce((sum, end) => sum + sizeOf(file + end), 0)),
     slack: async () => {
       const incremental = 2;
@@ -180,11 +196,14 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
       }),
     flatten: async () => {
       await draining;
+      endTurn();
       writer.run("PRAGMA wal_checkpoint(TRUNCATE)");
     },
     migrations: sqliteMigrations(file, failures),
     close: async () => {
       await draining;
+      endTurn();
+      companion.close();
       reader.close();
       writer.close();
     },
