@@ -11,7 +11,7 @@ import { roleReaders, roleWriters } from "./roles.ts";
 import { sealedTextReaders, sealedTextWriters } from "./sealed-texts.ts";
 import { serverSecretReaders, serverSecretWriters } from "./server-secrets.ts";
 import { serverReaders, serverWriters } from "./servers.ts";
-import { sessionReaders, sessionWriters } from "./sessions.ts";
+import { sessionGatherer, sessionReaders, sessionWriters } from "./sessions.ts";
 import { signingKeyReaders, signingKeyWriters } from "./signing-keys.ts";
 import type { Tables } from "./tables.ts";
 import { tombstoneReaders, tombstoneWriters } from "./tombstones.ts";
@@ -120,8 +120,13 @@ export function createStore(dialect: Dialect, watch = unwatched): Store {
     prepared.set(db, known);
     return known;
   };
+  const readers = readersOf(dialect.read, tables);
+  // Where nobody can be spared the round trip, it is at least shared.
+  const sessions = dialect.version
+    ? readers.sessions
+    : { ...readers.sessions, ...sessionGatherer(dialect.read, tables) };
   return {
-    ...translated(readersOf(dialect.read, tables), dialect, watch),
+    ...translated({ ...readers, sessions }, dialect, watch),
     write: (work) => {
       const since = watch.now();
       return watched(
