@@ -45,7 +45,7 @@ export type SessionFilter = {
 const expiring = (table: Tables["sessions"]) => ({ table, key: table.id, end: table.idleExpiresAt });
 
 /** Sessions that count at this time, of users that are joined with them. */
-export const aliveAt = (at: Date, { sessions, users }: Pick<Tables, "sessions" | "users">): SQL =>
+export const aliveAt = (at: Date | SQL, { sessions, users }: Pick<Tables, "sessions" | "users">): SQL =>
   sql`${and(
     isNull(sessions.revokedAt),
     gt(sessions.idleExpiresAt, at),
@@ -59,11 +59,17 @@ export type SignedBy = { readonly version: string; readonly unmarked: boolean };
 export const isSignedBy = (column: SQLiteColumn, { version, unmarked }: SignedBy): SQL | undefined =>
   or(unmarked ? isNull(column) : undefined, eq(column, version));
 
+/** The columns of an account. */
+export const account = ({ users }: Pick<Tables, "users">) => {
+  const { passwordHash: _, ...columns } = getTableColumns(users);
+  return columns;
+};
+
 /** Sessions with whom they belong to, a row for each role. */
-const standingRows = (db: Db, { sessions, users, userRoles }: Tables) => {
-  const { passwordHash: _, ...account } = getTableColumns(users);
+const standingRows = (db: Db, tables: Tables) => {
+  const { sessions, users, userRoles } = tables;
   return db
-    .select({ session: sessions, user: account, role: userRoles.role })
+    .select({ session: sessions, user: account(tables), role: userRoles.role })
     .from(sessions)
     .innerJoin(users, eq(users.id, sessions.userId))
     .leftJoin(userRoles, eq(userRoles.userId, users.id))
@@ -72,7 +78,7 @@ const standingRows = (db: Db, { sessions, users, userRoles }: Tables) => {
 
 type StandingRow = { readonly session: Session; readonly user: Account; readonly role: string | null };
 
-function standingFrom(rows: readonly StandingRow[]): Standing | undefined {
+export function standingFrom(rows: readonly StandingRow[]): Standing | undefined {
   const [first] = rows;
   if (!first) return undefined;
   const roles = rows.flatMap(({ role }) => (role === null ? [] : [role]));

@@ -1,4 +1,5 @@
 import { getTableColumns, type SQL, sql, type Table } from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 
 /**
  * A query that is prepared once. SQLite keeps the statement; Postgres wants a name for it, and drizzle's types
@@ -13,6 +14,10 @@ export const prepared = <Query>(name: string, query: { prepare(): Query }): Quer
  * query itself.
  */
 export const givenText = (name: string): SQL => sql`cast(${sql.placeholder(name)} as text)`;
+
+/** The same of whatever a column holds. */
+export const givenFor = (column: SQLiteColumn, name: string): SQL =>
+  sql`cast(${sql.param(sql.placeholder(name), column)} as ${sql.raw(column.getSQLType())})`;
 
 /** Each column of a table as it comes with each execution: what is to be inserted by a prepared query. */
 export const givenRow = <T extends Table>(table: T): Record<keyof T["$inferInsert"], SQL> =>
