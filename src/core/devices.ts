@@ -64,6 +64,12 @@ function parse(userAgent: string): Device {
   return { browser, os, kind: platforms.find((kind) => kind === parsed.platform.type) ?? "unknown" };
 }
 
+/** What a session remembers of its client. */
+export function rememberedClient({ userAgent }: { readonly userAgent: string | null }): GivenTo {
+  const { browser, os } = describeDevice(userAgent);
+  return { userAgent: userAgent?.slice(0, maxUserAgent) ?? null, browser, os };
+}
+
 /** The client that a credential was given to, as its session remembers it. */
 export type GivenTo = Pick<Device, "browser" | "os"> & { readonly userAgent: string | null };
 

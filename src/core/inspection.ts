@@ -3,7 +3,7 @@ import type { SessionState, Standing } from "../store/sessions.ts";
 import type { SigningKey } from "../store/tables.ts";
 import { verifyAccessToken } from "./access-tokens.ts";
 import type { Core } from "./core.ts";
-import { familyOfRefreshToken } from "./refresh-tokens.ts";
+import { familyOfRefreshToken, isRefreshToken } from "./refresh-tokens.ts";
 import { sessionOfToken } from "./sessions.ts";
 import { isAlive } from "./standings.ts";
 
@@ -43,7 +43,7 @@ export async function inspectToken(core: Core, token: string): Promise<Inspectio
         )
       : { ...unknown, kind: "session token", why: "its signature is wrong" };
   }
-  if (token.startsWith("rt1.")) return await inspectRefreshToken(core, token);
+  if (isRefreshToken(token)) return await inspectRefreshToken(core, token);
   return await inspectAccessToken(core, token);
 }
 

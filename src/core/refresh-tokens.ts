@@ -6,15 +6,15 @@ import { type Actor, clientOf, type UserActor } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { type Credentials, tokenCredentials } from "./credentials.ts";
-import { sameClient } from "./devices.ts";
+import { rememberedClient, sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
 import { notify } from "./mail/notices.ts";
 import type { RefreshOutcome } from "./meter.ts";
-import { grantsOf } from "./roles.ts";
+import { allOf, grantsOf } from "./roles.ts";
 import { accepts } from "./secrets/keyrings.ts";
 import { mac, mintSecret, saltedKey, sameText, successorVersion, writingVersion } from "./secrets.ts";
-import { clientFits, recordAnotherClient, revoke, touchSession } from "./sessions.ts";
-import { isAlive, needsTouch } from "./standings.ts";
+import { clientFits, idleLimit, recordAnotherClient, revoke, touchSession } from "./sessions.ts";
+import { idleTtl, isAlive, needsTouch, touchDue } from "./standings.ts";
 
 /** How often the token before the current one is answered inside the grace. */
 const mostRetries = 20;
@@ -25,6 +25,8 @@ type Presented = {
   readonly version: string;
   readonly family: string;
   readonly generation: number;
+  /** Tokens from before it stood in them have none. */
+  readonly nonce: string | undefined;
   readonly mac: string;
 };
 
@@ -52,39 +54,63 @@ export async function startFamily(core: Core, tx: Tx, session: Session): Promise
  */
 export function refreshToken(
   core: Core,
-  family: RefreshFamily,
+  family: Pick<RefreshFamily, "id" | "nonce">,
   generation: number,
   version = writingVersion(core.keyring),
 ): string {
-  const proof = macOf(core, family, version, generation);
+  const proof = macOf(core, family, version, `rt2|${generation}`);
   if (!proof) throw new Error("the secret of a refresh token is missing");
-  return `rt1.${version}.${family.id}.${generation}.${proof}`;
+  return `rt2.${version}.${family.id}.${generation}.${family.nonce}.${proof}`;
 }
 
 /** The MAC key is derived from the server secret and the family's row: neither alone can make a token. */
-function macOf(core: Core, family: RefreshFamily, version: string, generation: number): string | undefined {
+function macOf(core: Core, family: Pick<RefreshFamily, "id" | "nonce">, version: string, text: string) {
   const key = saltedKey(core.keyring, version, "refresh-token", family.nonce, family.id);
-  return key && mac(key, `${family.clientId}|${generation}`);
+  return key && mac(key, text);
 }
+
+/** Whether a handle says of itself that it is one. */
+export const isRefreshToken = (handle: string): boolean => /^rt[12]\./.test(handle);
 
 function parse(token: string): Presented | undefined {
-  const [, version, family, generation, proof] =
-    /^rt1\.([\w-]{8})\.([\w-]{1,64})\.([1-9]\d{0,8})\.([\w-]{43})$/.exec(token) ?? [];
-  return version && family && generation && proof
-    ? { version, family, generation: Number(generation), mac: proof }
-    : undefined;
+  const [, version, family, generation, first, second] =
+    /^rt1\.([\w-]{8})\.([\w-]{1,64})\.([1-9]\d{0,8})\.([\w-]{43})$/.exec(token) ??
+    /^rt2\.([\w-]{8})\.([\w-]{1,64})\.([1-9]\d{0,8})\.([\w-]{43})\.([\w-]{43})$/.exec(token) ??
+    [];
+  if (!version || !family || !generation || !first) return undefined;
+  const [nonce, mac] = second ? [first, second] : [undefined, first];
+  return { version, family, generation: Number(generation), nonce, mac };
 }
 
-/** The family of a token that we made, whether it is spent or not. Nothing is written for any other. */
-export async function familyOfRefreshToken(
-  core: Core,
-  token: string,
-): Promise<{ presented: Presented; family: RefreshFamily } | undefined> {
+/** Whether the MAC of a token is right, by the nonce that it brings; whether that is its family's, the row says. */
+function isSigned(core: Core, { version, family: id, generation, nonce, mac }: Presented): boolean {
+  const expected = nonce && macOf(core, { id, nonce }, version, `rt2|${generation}`);
+  return expected !== undefined && sameText(expected, mac);
+}
+
+/** What a token says. `undefined` where it is surely none of ours, which takes no look at the database. */
+async function read(core: Core, token: string): Promise<Presented | undefined> {
   const presented = parse(token);
   if (!presented || !(await accepts(core, presented.version))) return undefined;
+  return presented.nonce === undefined || isSigned(core, presented) ? presented : undefined;
+}
+
+/** The family of a token that we made, whether it is spent or not. */
+async function familyOf(core: Core, presented: Presented): Promise<Known | undefined> {
+  const { version, generation, nonce, mac } = presented;
   const family = await core.store.refreshFamilies.byId(presented.family);
-  const expected = family && macOf(core, family, presented.version, presented.generation);
-  return expected && sameText(expected, presented.mac) ? { presented, family } : undefined;
+  if (!family) return undefined;
+  const isOurs =
+    nonce === undefined
+      ? sameText(macOf(core, family, version, `${family.clientId}|${generation}`) ?? "", mac)
+      : sameText(family.nonce, nonce);
+  return isOurs ? { presented, family } : undefined;
+}
+
+/** The same of its text. Nothing is written for any other. */
+export async function familyOfRefreshToken(core: Core, token: string): Promise<Known | undefined> {
+  const presented = await read(core, token);
+  return presented && (await familyOf(core, presented));
 }
 
 export const sessionOfRefreshToken = async (core: Core, token: string): Promise<string | undefined> =>
@@ -97,7 +123,9 @@ type Verdict =
   | {
       readonly outcome: RefreshOutcome;
       readonly standing: Standing;
-      readonly family: RefreshFamily;
+      readonly family: Pick<RefreshFamily, "id" | "nonce">;
+      /** Of the secret that made the token which was presented. */
+      readonly version: string;
       readonly successor: number;
       readonly idleExpiresAt: Date;
       readonly permissions: readonly string[];
@@ -109,23 +137,63 @@ type Verdict =
  * committed although the answer is an error: `refresh_token_reused` (RFC 9700, section 4.14.2).
  */
 export async function refresh(core: Core, by: Actor, token: string): Promise<Credentials> {
-  const known = await familyOfRefreshToken(core, token);
-  if (!known) {
-    core.meter.refresh("refused");
-    return fail("unauthenticated");
-  }
-  const verdict = await core.store.write((tx) => decide(core, tx, by, known));
+  const presented = await read(core, token);
+  const verdict = (presented && ((await rotate(core, by, presented)) ?? (await judge(core, by, presented)))) ?? unknown;
   core.meter.refresh(verdict.outcome);
   if ("refused" in verdict) return fail(verdict.refused);
   const { standing, family, successor } = verdict;
   return await tokenCredentials(core, standing, {
     permissions: verdict.permissions,
-    refreshToken: refreshToken(core, family, successor, successorVersion(core.keyring, known.presented.version)),
+    refreshToken: refreshToken(core, family, successor, successorVersion(core.keyring, verdict.version)),
     idleExpiresAt: verdict.idleExpiresAt,
   });
 }
 
 type Known = { readonly presented: Presented; readonly family: RefreshFamily };
+
+const unknown: Verdict = { outcome: "refused", refused: "unauthenticated" };
+
+/**
+ * The ordinary case: the token is the newest one, its session is alive, and its client the one that it was given to.
+ * One statement asks for all of that, and changes nothing where any of it is otherwise: then `judge` finds out why.
+ */
+async function rotate(core: Core, by: Actor, presented: Presented): Promise<Verdict | undefined> {
+  const { family: id, generation, nonce, version } = presented;
+  if (nonce === undefined) return undefined;
+  const now = core.clock.now();
+  const client = clientOf(by);
+  const { SESSION_BINDING: binding } = core.settings;
+  const rotated = await core.store.refreshFamilies.rotate({
+    id,
+    nonce,
+    generation,
+    at: now,
+    secretVersion: version,
+    // What is only observed is recorded, which is out of the ordinary.
+    binding: binding === "observe" ? "ua-family" : binding,
+    ...rememberedClient(client),
+    ip: client.ip,
+    touchBefore: touchDue(core, "tokens", now),
+    idleExpiresAt: new Date(now.getTime() + idleTtl(core, "tokens")),
+  });
+  if (!rotated) return undefined;
+  const { session } = rotated;
+  return {
+    outcome: "rotated",
+    standing: rotated,
+    family: { id, nonce },
+    version,
+    successor: generation + 1,
+    idleExpiresAt: needsTouch(core, session, now) ? idleLimit(core, session, now) : session.idleExpiresAt,
+    permissions: allOf(rotated.permissions),
+  };
+}
+
+/** Whatever is not ordinary, or was not when the statement of `rotate` looked. */
+async function judge(core: Core, by: Actor, presented: Presented): Promise<Verdict | undefined> {
+  const known = await familyOf(core, presented);
+  return known && (await core.store.write((tx) => decide(core, tx, by, known)));
+}
 
 /**
  * Everything that decides is read inside; what may have changed since is asked for by the conditional statements of
@@ -154,8 +222,8 @@ async function decide(core: Core, tx: Tx, by: Actor, { presented, family }: Know
   }
   const idleExpiresAt = needsTouch(core, session, now) ? await touchSession(core, tx, actor) : session.idleExpiresAt;
   const { permissions } = await grantsOf(tx, user.id);
-  const successor = presented.generation + 1;
-  return { outcome: spent, standing, family, successor, idleExpiresAt, permissions };
+  const { generation, version } = presented;
+  return { outcome: spent, standing, family, version, successor: generation + 1, idleExpiresAt, permissions };
 }
 
 /**

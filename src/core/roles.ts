@@ -21,9 +21,13 @@ export async function grantsOf(tx: Pick<Store, "roles">, userId: string): Promis
   const held = await tx.roles.heldBy(userId);
   return {
     roles: held.map((role) => role.name),
-    permissions: [...new Set(held.flatMap((role) => role.permissions))].toSorted(),
+    permissions: allOf(held.map((role) => role.permissions)),
   };
 }
+
+/** What several roles permit together. */
+export const allOf = (permissions: ReadonlyArray<readonly string[]>): string[] =>
+  [...new Set(permissions.flat())].toSorted();
 
 /** What an actor may do: an operator has the shell of the machine, and so everything. Read anew (rule AZ-3). */
 export async function permissionsOf(tx: Pick<Store, "roles">, by: Actor): Promise<readonly string[]> {

@@ -6,7 +6,7 @@ import type { Actor, Client, UserActor } from "./actors.ts";
 import { record } from "./audit.ts";
 import type { Core } from "./core.ts";
 import { type ListName, type Page, type PageWanted, readCursor, writeCursor } from "./cursors.ts";
-import { describeDevice, sameClient } from "./devices.ts";
+import { describeDevice, rememberedClient, sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
 import { type Kept, keepToken, stillKept, whileUnchanged } from "./kept.ts";
 import { addressKey } from "./limits.ts";
@@ -31,8 +31,12 @@ const tokenPrefix = "st_";
 const absoluteTtl = (core: Core, credential: CredentialKind): number =>
   credential === "tokens" ? core.settings.REFRESH_ABSOLUTE_TTL : core.settings.SESSION_ABSOLUTE_TTL;
 
-const idleLimit = (core: Core, credential: CredentialKind, expiresAt: Date, now: Date): Date =>
-  new Date(Math.min(now.getTime() + idleTtl(core, credential), expiresAt.getTime()));
+/** When a session ends that rests from now on. */
+export const idleLimit = (
+  core: Core,
+  { credential, expiresAt }: Pick<Session, "credential" | "expiresAt">,
+  now: Date,
+): Date => new Date(Math.min(now.getTime() + idleTtl(core, credential), expiresAt.getTime()));
 
 /** Begins a session: always a new one, with new secrets (ASVS 5.0, 7.2.4). */
 export async function startSession(
@@ -57,12 +61,10 @@ export async function startSession(
     createdAt: now,
     authenticatedAt: now,
     lastSeenAt: now,
-    idleExpiresAt: idleLimit(core, credential, expiresAt, now),
+    idleExpiresAt: idleLimit(core, { credential, expiresAt }, now),
     expiresAt,
     ip: client.ip,
-    userAgent: client.userAgent?.slice(0, 512) ?? null,
-    browser: device.browser,
-    os: device.os,
+    ...rememberedClient(client),
     clientKind: device.kind,
     revokedAt: null,
     revokeReason: null,
@@ -88,7 +90,7 @@ export async function touchSession(core: Core, tx: Tx, by: UserActor): Promise<D
     if (await tx.sessions.move(session.id, session.ip, client.ip))
       await record(core, tx, by, { action: "session.network_changed", ...about });
   }
-  const idleExpiresAt = idleLimit(core, session.credential, session.expiresAt, now);
+  const idleExpiresAt = idleLimit(core, session, now);
   await tx.sessions.touch(session.id, now, idleExpiresAt, client.ip ?? session.ip);
   return idleExpiresAt;
 }

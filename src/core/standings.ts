@@ -15,11 +15,13 @@ export function idleTtl(core: Core, credential: CredentialKind): number {
   return credential === "tokens" ? core.settings.REFRESH_TOKEN_TTL : core.settings.SESSION_IDLE_TTL;
 }
 
-/** How long until the use of a session has to be written: once a minute, or oftener where it may rest only briefly. */
-function untilTouch(core: Core, session: Session, now: Date): number {
-  const interval = Math.min(touchInterval, idleTtl(core, session.credential) / 4);
-  return interval - (now.getTime() - session.lastSeenAt.getTime());
-}
+/** A session that was last used then or before has its use written: once a minute, or oftener where it may rest only briefly. */
+export const touchDue = (core: Core, credential: CredentialKind, now: Date): Date =>
+  new Date(now.getTime() - Math.min(touchInterval, idleTtl(core, credential) / 4));
+
+/** How long until the use of a session has to be written. */
+const untilTouch = (core: Core, { credential, lastSeenAt }: Session, now: Date): number =>
+  lastSeenAt.getTime() - touchDue(core, credential, now).getTime();
 
 export const needsTouch = (core: Core, session: Session, now: Date): boolean => untilTouch(core, session, now) <= 0;
 

@@ -1,8 +1,32 @@
-import { and, count, eq, isNull, lt, lte, max, or, sql } from "drizzle-orm";
+import { and, asc, count, eq, exists, gt, isNull, lt, lte, max, or, type SQL, sql } from "drizzle-orm";
+import { chained } from "./dialects/chained.ts";
 import type { Db } from "./dialects/dialect.ts";
-import { givenRow, prepared } from "./dialects/prepared.ts";
-import { aliveAt, isSignedBy, type SignedBy } from "./sessions.ts";
+import { givenFor, givenRow, givenText, prepared } from "./dialects/prepared.ts";
+import { account, aliveAt, isSignedBy, type SignedBy, type Standing, standingFrom } from "./sessions.ts";
 import type { RefreshFamily, Tables } from "./tables.ts";
+
+/** What an ordinary rotation goes by; where any of it does not fit, nothing is changed. */
+export type Rotation = {
+  readonly id: string;
+  readonly nonce: string;
+  readonly generation: number;
+  readonly at: Date;
+  /** The version of the secret that made the token which is presented. */
+  readonly secretVersion: string;
+  /** Which client the session has to have been given to. */
+  readonly binding: "off" | "ua-family" | "ua-strict";
+  readonly userAgent: string | null;
+  readonly browser: string | null;
+  readonly os: string | null;
+  readonly ip: string | null;
+  /** A session that was last used before this is touched as well, from the address that it is known from. */
+  readonly touchBefore: Date;
+  /** When it ends if it rests from now on; its absolute limit is held all the same. */
+  readonly idleExpiresAt: Date;
+};
+
+/** Who stands behind what was rotated, as it was before, and what the roles permit. */
+export type Rotated = Standing & { readonly permissions: ReadonlyArray<readonly string[]> };
 
 export const refreshFamilyReaders = (db: Db, { refreshFamilies, sessions, users }: Tables) => {
   const byIdQuery = prepared(
@@ -93,5 +117,80 @@ export const refreshFamilyWriters = (db: Db, { refreshFamilies }: Tables) => {
           )
           .returning({ id: refreshFamilies.id })
       ).length === 1,
+  };
+};
+
+/** The one change that needs no transaction around it: everything that it decides on stands in it. */
+export const refreshFamilyRotation = (db: Db, tables: Tables) => {
+  const { refreshFamilies, sessions, users, userRoles, roles } = tables;
+  const at = (name: string): SQL => givenFor(sessions.lastSeenAt, name);
+  const isSame = (column: typeof sessions.ip, name: string): SQL =>
+    sql`${column} is not distinct from ${givenText(name)}`;
+  const isSameClient = or(
+    sql`${givenText("binding")} = 'off'`,
+    isSame(sessions.userAgent, "userAgent"),
+    and(sql`${givenText("binding")} = 'ua-family'`, isSame(sessions.browser, "browser"), isSame(sessions.os, "os")),
+  );
+  // A change of network is recorded, which takes a transaction.
+  const isSamePlace = or(
+    gt(sessions.lastSeenAt, at("touchBefore")),
+    isNull(sessions.ip),
+    isNull(givenText("ip")),
+    eq(sessions.ip, givenText("ip")),
+  );
+
+  const rotateQuery = chained("refresh-families.rotate", db, {
+    first: db
+      .update(refreshFamilies)
+      .set({
+        generation: sql`${refreshFamilies.generation} + 1`,
+        rotatedAt: at("at"),
+        retries: 0,
+        secretVersion: givenText("secretVersion"),
+      })
+      .where(
+        and(
+          eq(refreshFamilies.id, givenText("id")),
+          eq(refreshFamilies.nonce, givenText("nonce")),
+          eq(refreshFamilies.generation, givenFor(refreshFamilies.generation, "generation")),
+          exists(
+            db
+              .select({ id: sessions.id })
+              .from(sessions)
+              .innerJoin(users, eq(users.id, sessions.userId))
+              .where(
+                and(eq(sessions.id, refreshFamilies.sessionId), aliveAt(at("at"), tables), isSameClient, isSamePlace),
+              ),
+          ),
+        ),
+      )
+      .returning({ key: sql<string>`${refreshFamilies.sessionId}`.as("key") }),
+    reading: (from, key) =>
+      from
+        .select({ session: sessions, user: account(tables), role: roles.name, permissions: roles.permissions })
+        .from(sessions)
+        .innerJoin(users, eq(users.id, sessions.userId))
+        .leftJoin(userRoles, eq(userRoles.userId, users.id))
+        .leftJoin(roles, eq(roles.name, userRoles.role))
+        .where(eq(sessions.id, key))
+        .orderBy(asc(roles.name)),
+    second: (key) =>
+      db
+        .update(sessions)
+        .set({
+          lastSeenAt: at("at"),
+          idleExpiresAt: sql`case when ${sessions.expiresAt} < ${at("idleExpiresAt")} then ${sessions.expiresAt} else ${at("idleExpiresAt")} end`,
+          ip: sql`coalesce(${givenText("ip")}, ${sessions.ip})`,
+        })
+        .where(and(eq(sessions.id, key), lte(sessions.lastSeenAt, at("touchBefore")), isNull(sessions.revokedAt))),
+  });
+
+  return {
+    /** Moves a family on, and its session's idle limit where that is due. `undefined` where anything about it is out of the ordinary: then nothing was changed. */
+    rotate: async (rotation: Rotation): Promise<Rotated | undefined> => {
+      const rows = await rotateQuery.execute(rotation);
+      const standing = standingFrom(rows);
+      return standing && { ...standing, permissions: rows.map((row) => row.permissions ?? []) };
+    },
   };
 };

@@ -22,6 +22,7 @@ import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import type { Db } from "./dialects/dialect.ts";
 import { givenRow, givenText, prepared } from "./dialects/prepared.ts";
 import { expiryReaders, expiryWriters } from "./expiry.ts";
+import { gathered } from "./gathered.ts";
 import { strides } from "./strides.ts";
 import type { Account, Session, Tables, User } from "./tables.ts";
 
@@ -44,7 +45,7 @@ export type SessionFilter = {
 const expiring = (table: Tables["sessions"]) => ({ table, key: table.id, end: table.idleExpiresAt });
 
 /** Sessions that count at this time, of users that are joined with them. */
-export const aliveAt = (at: Date, { sessions, users }: Pick<Tables, "sessions" | "users">): SQL =>
+export const aliveAt = (at: Date | SQL, { sessions, users }: Pick<Tables, "sessions" | "users">): SQL =>
   sql`${and(
     isNull(sessions.revokedAt),
     gt(sessions.idleExpiresAt, at),
@@ -58,18 +59,56 @@ export type SignedBy = { readonly version: string; readonly unmarked: boolean };
 export const isSignedBy = (column: SQLiteColumn, { version, unmarked }: SignedBy): SQL | undefined =>
   or(unmarked ? isNull(column) : undefined, eq(column, version));
 
-export const sessionReaders = (db: Db, { sessions, users, userRoles, refreshFamilies }: Tables) => {
-  const { passwordHash: _, ...account } = getTableColumns(users);
-  const standingQuery = prepared(
-    "sessions.standing",
-    db
-      .select({ session: sessions, user: account, role: userRoles.role })
-      .from(sessions)
-      .innerJoin(users, eq(users.id, sessions.userId))
-      .leftJoin(userRoles, eq(userRoles.userId, users.id))
-      .where(eq(sessions.id, givenText("id")))
-      .orderBy(asc(userRoles.role)),
-  );
+/** The columns of an account. */
+export const account = ({ users }: Pick<Tables, "users">) => {
+  const { passwordHash: _, ...columns } = getTableColumns(users);
+  return columns;
+};
+
+/** Sessions with whom they belong to, a row for each role. */
+const standingRows = (db: Db, tables: Tables) => {
+  const { sessions, users, userRoles } = tables;
+  return db
+    .select({ session: sessions, user: account(tables), role: userRoles.role })
+    .from(sessions)
+    .innerJoin(users, eq(users.id, sessions.userId))
+    .leftJoin(userRoles, eq(userRoles.userId, users.id))
+    .orderBy(asc(userRoles.role));
+};
+
+type StandingRow = { readonly session: Session; readonly user: Account; readonly role: string | null };
+
+export function standingFrom(rows: readonly StandingRow[]): Standing | undefined {
+  const [first] = rows;
+  if (!first) return undefined;
+  const roles = rows.flatMap(({ role }) => (role === null ? [] : [role]));
+  return { session: first.session, user: first.user, roles };
+}
+
+/** How many standings one statement reads; fewer are filled up to the next of these, so that few are to be prepared. */
+const batchSizes = [1, 2, 4, 8, 16, 32];
+
+/** The standings of sessions that are asked for at the same time, by the session's id. */
+export const sessionGatherer = (db: Db, tables: Tables) => {
+  const queries = batchSizes.map((size) => {
+    const ids = Array.from({ length: size }, (_, at) => givenText(`id${at}`));
+    const query = standingRows(db, tables).where(sql`${tables.sessions.id} in ${ids}`);
+    return { size, query: prepared(`sessions.standings${size}`, query) };
+  });
+  const standings = async (ids: readonly string[]): Promise<ReadonlyMap<string, Standing>> => {
+    const { size, query } = queries.find((one) => one.size >= ids.length)!;
+    const given = Array.from({ length: size }, (_, at) => [`id${at}`, ids[at] ?? ids[0]]);
+    const rows = await query.execute(Object.fromEntries(given) as Record<string, string>);
+    return new Map(
+      [...Map.groupBy(rows, ({ session }) => session.id)].map(([id, own]) => [id, standingFrom(own)!] as const),
+    );
+  };
+  return { standing: gathered(batchSizes.at(-1)!, standings) };
+};
+
+export const sessionReaders = (db: Db, tables: Tables) => {
+  const { sessions, users, userRoles, refreshFamilies } = tables;
+  const standingQuery = prepared("sessions.standing", standingRows(db, tables).where(eq(sessions.id, givenText("id"))));
 
   const byIdQuery = prepared(
     "sessions.byId",
@@ -107,16 +146,7 @@ export const sessionReaders = (db: Db, { sessions, users, userRoles, refreshFami
   );
 
   return {
-    standing: async (id: string): Promise<Standing | undefined> => {
-      const rows = await standingQuery.execute({ id });
-      const [first] = rows;
-      if (!first) return undefined;
-      return {
-        session: first.session,
-        user: first.user,
-        roles: rows.flatMap((row) => (row.role === null ? [] : [row.role])),
-      };
-    },
+    standing: async (id: string): Promise<Standing | undefined> => standingFrom(await standingQuery.execute({ id })),
     byId: async (id: string): Promise<Session | undefined> => (await byIdQuery.execute({ id }))[0],
     /** The sessions of a user that are alive, newest first. */
     ofUser: async (userId: string, at: Date): Promise<Session[]> =>

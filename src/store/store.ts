@@ -6,12 +6,17 @@ import { contentReaders, contentWriters } from "./contents.ts";
 import type { Connections, Db, Dialect, Migrations, Release, Slack } from "./dialects/dialect.ts";
 import { jobReaders, jobWriters } from "./jobs.ts";
 import { mailReaders, mailWriters } from "./mails.ts";
-import { refreshFamilyReaders, refreshFamilyWriters } from "./refresh-families.ts";
+import {
+  type Rotation,
+  refreshFamilyReaders,
+  refreshFamilyRotation,
+  refreshFamilyWriters,
+} from "./refresh-families.ts";
 import { roleReaders, roleWriters } from "./roles.ts";
 import { sealedTextReaders, sealedTextWriters } from "./sealed-texts.ts";
 import { serverSecretReaders, serverSecretWriters } from "./server-secrets.ts";
 import { serverReaders, serverWriters } from "./servers.ts";
-import { sessionReaders, sessionWriters } from "./sessions.ts";
+import { sessionGatherer, sessionReaders, sessionWriters } from "./sessions.ts";
 import { signingKeyReaders, signingKeyWriters } from "./signing-keys.ts";
 import type { Tables } from "./tables.ts";
 import { tombstoneReaders, tombstoneWriters } from "./tombstones.ts";
@@ -71,7 +76,25 @@ export type Tx = ReturnType<typeof writersOf>;
 
 export type Readers = ReturnType<typeof readersOf>;
 
-export type Store = Readers & {
+/** Changes that are one statement, and so need no transaction around them. */
+const loneWritersOf = (dialect: Dialect, watch: Watch) => {
+  const known = new WeakMap<Db, ReturnType<typeof refreshFamilyRotation>>();
+  const rotation = (db: Db) => {
+    const one = known.get(db) ?? refreshFamilyRotation(db, dialect.tables);
+    known.set(db, one);
+    return one;
+  };
+  const rotate = (given: Rotation) => {
+    const since = watch.now();
+    const work = dialect.writeAlone((db) => rotation(db).rotate(given));
+    return watched(watch, "write", since, work);
+  };
+  return { refreshFamilies: { rotate } };
+};
+/** What needs no transaction around it. */
+type Lone = Readers & ReturnType<typeof loneWritersOf>;
+
+export type Store = Lone & {
   /**
    * One transaction: a throw takes everything back. What `work` has read may be another's to change until it
    * commits: it decides by what a conditional statement answers, or claims what it reads about. It may be begun
@@ -120,8 +143,15 @@ export function createStore(dialect: Dialect, watch = unwatched): Store {
     prepared.set(db, known);
     return known;
   };
+  const readers = readersOf(dialect.read, tables);
+  // Where nobody can be spared the round trip, it is at least shared.
+  const sessions = dialect.version
+    ? readers.sessions
+    : { ...readers.sessions, ...sessionGatherer(dialect.read, tables) };
+  const read = translated({ ...readers, sessions }, dialect, watch);
   return {
-    ...translated(readersOf(dialect.read, tables), dialect, watch),
+    ...read,
+    refreshFamilies: { ...read.refreshFamilies, ...loneWritersOf(dialect, watch).refreshFamilies },
     write: (work) => {
       const since = watch.now();
       return watched(

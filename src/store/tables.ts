@@ -132,7 +132,7 @@ export function defineTables(k: Kit) {
     (t) => [k.index("sessions_user").on(t.userId, t.id), k.index("sessions_idle_expires").on(t.idleExpiresAt)],
   );
 
-  /** All refresh tokens of a session, as one counter: nothing of a token is stored. */
+  /** All refresh tokens of a session, as one counter: no token is stored, nor what would make one. */
   const refreshFamilies = k.table(
     "refresh_families",
     {

@@ -178,7 +178,10 @@ describe("PW-7 a dump of the database", () => {
         `st_${String(id)}.${String(hash)}.${String(hash)}`,
         String(id),
       ]),
-      ...families!.flatMap(({ id, nonce }) => [`rt1.AAAAAAAA.${String(id)}.2.${String(nonce)}`]),
+      ...families!.flatMap(({ id, nonce, secret_version: version }) => [
+        `rt1.${String(version)}.${String(id)}.2.${String(nonce)}`,
+        `rt2.${String(version)}.${String(id)}.2.${String(nonce)}.${String(nonce)}`,
+      ]),
     ];
     for (const guess of guesses) {
       expect(await codeOf(authenticate(core, guess, firefox))).toBe("unauthenticated");

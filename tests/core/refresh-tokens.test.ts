@@ -1,11 +1,15 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { createHmac } from "node:crypto";
+import { decodeJwt } from "jose";
 import { anonymous, type Client } from "../../src/core/actors.ts";
 import type { Credentials } from "../../src/core/credentials.ts";
 import { login } from "../../src/core/login.ts";
-import { refresh as refreshAct } from "../../src/core/refresh-tokens.ts";
-import { authenticate, signOutEverywhere } from "../../src/core/sessions.ts";
+import { refresh as refreshAct, refreshToken } from "../../src/core/refresh-tokens.ts";
+import { grantRole } from "../../src/core/roles.ts";
+import { mintSecret } from "../../src/core/secrets.ts";
+import { authenticate, revokeSessions, signOutEverywhere } from "../../src/core/sessions.ts";
 import { changePassword, setPassword } from "../../src/core/users/new-passwords.ts";
-import { disableUser } from "../../src/core/users.ts";
+import { deleteUser, disableUser } from "../../src/core/users.ts";
 import {
   codeOf,
   firefox,
@@ -19,6 +23,7 @@ import {
   visitor,
 } from "../support/core.ts";
 import { rawSql } from "../support/database.ts";
+import { inTheOldForm } from "../support/old-tokens.ts";
 import { takeOver } from "../support/secrets.ts";
 
 const second = 1000;
@@ -185,8 +190,8 @@ describe("TK-2 a forged token", () => {
     ["another generation", (token: string) => token.replace(".1.", ".2.")],
     ["another MAC", (token: string) => `${token.slice(0, -43)}${"A".repeat(43)}`],
     ["a shorter MAC", (token: string) => token.slice(0, -1)],
-    ["another secret version", (token: string) => token.replace(/^rt1\.[^.]+/, "rt1.AAAAAAAA")],
-    ["another prefix", (token: string) => token.replace("rt1", "rt2")],
+    ["another secret version", (token: string) => token.replace(/^rt2\.[^.]+/, "rt2.AAAAAAAA")],
+    ["another prefix", (token: string) => token.replace("rt2", "rt3")],
     ["a generation with a leading zero", (token: string) => token.replace(".1.", ".01.")],
     ["nothing", () => ""],
     ["a lot", (token: string) => token.repeat(50)],
@@ -204,13 +209,105 @@ describe("TK-2 a forged token", () => {
     expect(await codeOf(authenticate(core, first.refreshToken, firefox))).toBe("unauthenticated");
   });
 
-  test("the secret alone makes no token of a family, nor does the database alone", async () => {
+  test("the database alone makes no token of a family: whoever reads it lacks the server secret", async () => {
     const first = await signIn();
     const [version, family] = first.refreshToken.split(".").slice(1, 3);
     const row = (await core.store.refreshFamilies.byId(family!))!;
-    const { createHmac } = await import("node:crypto");
-    const guess = createHmac("sha256", row.nonce).update(`${row.clientId}|1`).digest("base64url");
-    expect(await codeOf(refresh(`rt1.${version}.${family}.1.${guess}`))).toBe("unauthenticated");
+    for (const text of ["rt2|1", `${row.clientId}|1`]) {
+      const guess = createHmac("sha256", row.nonce).update(text).digest("base64url");
+      for (const forged of [`rt1.${version}.${family}.1.${guess}`, `rt2.${version}.${family}.1.${row.nonce}.${guess}`])
+        expect(await codeOf(refresh(forged))).toBe("unauthenticated");
+    }
+    expect((await refresh(first.refreshToken)).refreshToken).toContain(".2.");
+  });
+
+  test("the server secret alone makes none either: its nonce is not the one of the row, and nothing is written", async () => {
+    const first = await signIn();
+    const family = { id: first.refreshToken.split(".")[2]!, nonce: mintSecret(core.random) };
+    const before = await core.store.refreshFamilies.byId(family.id);
+    for (const generation of [1, 2])
+      expect(await codeOf(refresh(refreshToken(core, family, generation)))).toBe("unauthenticated");
+    expect(await core.store.refreshFamilies.byId(family.id)).toEqual(before);
+    expect(await isAlive(first)).toBe(true);
+  });
+});
+
+describe("a token of the form before", () => {
+  test("is taken, once or in parallel, and traded for one of today's", async () => {
+    const first = await signIn();
+    const old = await inTheOldForm(core, first.refreshToken);
+    const answers = await Promise.all([refresh(old), refresh(old), refresh(first.refreshToken)]);
+    expect(new Set(answers.map((answer) => answer.refreshToken)).size).toBe(1);
+    const [next] = answers;
+    expect(next.refreshToken).toMatch(/^rt2\./);
+    await refresh(next.refreshToken);
+    expect(await codeOf(refresh(old))).toBe("refresh_token_reused");
+  });
+
+  test("is refused where its MAC is of another generation", async () => {
+    const first = await signIn();
+    const old = await inTheOldForm(core, first.refreshToken);
+    expect(await codeOf(refresh(old.replace(".1.", ".2.")))).toBe("unauthenticated");
+    expect(await isAlive(first)).toBe(true);
+  });
+});
+
+describe("the one statement of an ordinary rotation decides by what is so when it is made", () => {
+  /** Refreshes, and lets this happen just before the statement. */
+  async function refreshAfter(token: string, change: () => Promise<unknown>): Promise<Tokens> {
+    const { refreshFamilies } = core.store;
+    const rotate: typeof refreshFamilies.rotate = async (rotation) => {
+      await change();
+      return await refreshFamilies.rotate(rotation);
+    };
+    const store = { ...core.store, refreshFamilies: { ...refreshFamilies, rotate } };
+    return (await refreshAct({ ...core, store }, anonymous(firefox), token)) as Tokens;
+  }
+
+  test.each([
+    ["the session was revoked", (one: Tokens) => revokeSessions(core, root, [one.standing.session])],
+    ["the user was signed out everywhere", (one: Tokens) => signOutEverywhere(core, root, one.standing.user.id)],
+    ["the user was disabled", (one: Tokens) => disableUser(core, root, one.standing.user.id)],
+    ["the user was deleted", (one: Tokens) => deleteUser(core, root, one.standing.user.id)],
+  ])("%s meanwhile: refused", async (_, change) => {
+    const first = await signIn();
+    expect(await codeOf(refreshAfter(first.refreshToken, () => change(first)))).toBe("unauthenticated");
+    const family = await core.store.refreshFamilies.byId(first.refreshToken.split(".")[2]!);
+    expect(family?.generation ?? 1).toBe(1);
+  });
+
+  test("a role was granted meanwhile: the access token has it", async () => {
+    const first = await signIn();
+    const next = await refreshAfter(first.refreshToken, () => grantRole(core, root, first.standing.user.id, "admin"));
+    expect(decodeJwt(next.accessToken)).toMatchObject({
+      roles: ["admin", "user"],
+      scope: expect.stringContaining("*"),
+    });
+  });
+
+  test("somebody was faster: the same successor", async () => {
+    const first = await signIn();
+    let faster: Tokens | undefined;
+    const next = await refreshAfter(first.refreshToken, async () => void (faster = await refresh(first.refreshToken)));
+    expect(next.refreshToken).toBe(faster!.refreshToken);
+  });
+
+  test("it moves the idle limit on as often as a use is written, and no further than the absolute limit", async () => {
+    let given = await signIn();
+    const { session } = given.standing;
+    for (const [rest, touched] of [
+      [minute - 1, false],
+      [1, true],
+      [6 * day, true],
+    ] as const) {
+      core.clock.advance(rest);
+      given = await refresh(given.refreshToken);
+      const now = core.clock.now();
+      const stored = (await core.store.sessions.byId(session.id))!;
+      expect(stored.lastSeenAt).toEqual(touched ? now : session.createdAt);
+      expect(given.refreshExpiresIn).toBe(Math.round((stored.idleExpiresAt.getTime() - now.getTime()) / 1000));
+      expect(stored.idleExpiresAt <= stored.expiresAt).toBe(true);
+    }
   });
 });
 

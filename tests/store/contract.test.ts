@@ -164,6 +164,21 @@ describe(dialect, () => {
       expect(await store.sessions.standing("s2")).toBeUndefined();
     });
 
+    test("are found by any number of askers at once, each the one that they asked for", async () => {
+      await addUser("u2");
+      const ids = Array.from({ length: 70 }, (_, at) => `s${at}`);
+      await store.write(async (tx) => {
+        for (const role of ["user", "admin"]) await tx.users.grantRole("u1", role, at(0));
+        for (const [at, id] of ids.entries()) await tx.sessions.insert(aSession(id, at % 2 === 0 ? "u1" : "u2"));
+      });
+      const found = await Promise.all([...ids, "nobody's", "s1"].map((id) => store.sessions.standing(id)));
+      expect(found.map((one) => one?.session.id)).toEqual([...ids, undefined, "s1"]);
+      expect(found.slice(0, 2).map((one) => [one?.user.id, one?.roles])).toEqual([
+        ["u1", ["admin", "user"]],
+        ["u2", []],
+      ]);
+    });
+
     test("are revoked once, and a touch does not bring them back", async () => {
       for (const id of ["s1", "s2"]) await addSession(id);
       const revoke = (...ids: string[]) => store.write((tx) => tx.sessions.revoke(ids, at(1), "logout"));

@@ -30,6 +30,7 @@ const nasty = [
   "ﬁ\u202e\u0000\uffff\u{1f600}",
   "st_a.b.c",
   "rt1.AAAAAAAA.a.1.b",
+  `rt2.AAAAAAAA.a.1.${"b".repeat(43)}.${"c".repeat(43)}`,
   `ve_${"a".repeat(43)}`,
   `rp_${"a".repeat(43)}`,
   "e30.e30.e30",

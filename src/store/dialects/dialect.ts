@@ -56,6 +56,8 @@ export type Dialect = {
   readonly read: Db;
   /** One transaction. Rolled back where `work` throws. Refused inside another one. */
   write<T>(work: (db: Db) => Promise<T>): Promise<T>;
+  /** A change that is one statement, and so a transaction of its own. Refused inside of one. */
+  writeAlone<T>(work: (db: Db) => Promise<T>): Promise<T>;
   /** One transaction that only reads, all of it as it was at its beginning. Holds up nobody who writes. */
   snapshot<T>(work: (db: Db) => Promise<T>): Promise<T>;
   /** The database's own trouble as the failure `unavailable`; anything else as it came. */

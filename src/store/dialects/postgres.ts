@@ -42,6 +42,7 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
     return db;
   };
 
+  const read = drizzle({ client: pool }) as unknown as Db;
   const inside = new AsyncLocalStorage<true>();
 
   const transact = async <T>(work: (db: Db) => Promise<T>, begin = "BEGIN"): Promise<T> => {
@@ -66,19 +67,20 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
     }
   };
 
-  const transactInTurn = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
+  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (inside.getStore()) throw new Error("a write inside a write: hand on `tx` instead of opening another");
     await writers.enter();
     try {
-      return await transact((db) => inside.run(true, work, db));
+      return await work();
     } finally {
       writers.leave();
     }
   };
 
-  const write = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
+  const write = async <T>(work: () => Promise<T>): Promise<T> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await transactInTurn(work);
+        return await inTurn(work);
       } catch (error) {
         if (!isConflict(error) || attempt === attempts) throw translate(error);
         // Uneven steps, so that those who met do not meet again.
@@ -122,11 +124,9 @@ export async function openPostgres(options: PostgresOptions, failures: Failures)
   return {
     name: "postgres",
     tables: defineTables(postgresKit),
-    read: drizzle({ client: pool }) as unknown as Db,
-    write: (work) => {
-      if (inside.getStore()) throw new Error("a write inside a write: hand on `tx` instead of opening another");
-      return write(work);
-    },
+    read,
+    write: (work) => write(() => transact((db) => inside.run(true, work, db))),
+    writeAlone: (work) => write(() => work(read)),
     snapshot: (work) => telling(transact(work, beginSnapshot)),
     translate,
     lock: (name) => telling(lock(name)),

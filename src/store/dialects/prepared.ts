@@ -1,4 +1,5 @@
 import { getTableColumns, type SQL, sql, type Table } from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 
 /**
  * A query that is prepared once: when it is first asked, as a start asks few of them. SQLite keeps the statement;
@@ -23,6 +24,10 @@ export function prepared<Query extends { execute(values?: Record<string, unknown
  * query itself.
  */
 export const givenText = (name: string): SQL => sql`cast(${sql.placeholder(name)} as text)`;
+
+/** The same of whatever a column holds. */
+export const givenFor = (column: SQLiteColumn, name: string): SQL =>
+  sql`cast(${sql.param(sql.placeholder(name), column)} as ${sql.raw(column.getSQLType())})`;
 
 /** Each column of a table as it comes with each execution: what is to be inserted by a prepared query. */
 export const givenRow = <T extends Table>(table: T): Record<keyof T["$inferInsert"], SQL> =>

@@ -165,6 +165,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     tables: defineTables(sqliteKit),
     read: drizzle({ client: reader }) as unknown as Db,
     write,
+    writeAlone: write,
     snapshot: async (work) => {
       // A connection of its own: on the shared one every other reading would be of the same moment.
       const db = connect("trusted_schema = OFF", "cell_size_check = ON", "query_only = ON");
