@@ -83,7 +83,7 @@ async function examineSafely(examine: Examination): Promise<readonly Finding[]> 
       ];
     }
     const { code, title, detail, errors } = error;
-    const trouble = code === "unavailable" ? storageTrouble(error.cause) : undefined;
+    const trouble = ["unavailable", "database_busy"].includes(code) ? storageTrouble(error.cause) : undefined;
     if (trouble) return [trouble];
     if (!errors) return [{ problem: `${title}.`, remedy: detail }];
     return errors.map(({ path, message }) => ({ problem: `${path} ${message}`, remedy: detail }));

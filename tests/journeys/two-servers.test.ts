@@ -17,9 +17,9 @@ afterAll(async () => {
 test("SE-3 whoever signs out at one of them is signed out at the busy other one with the next request", async () => {
   const busy = (await newSession(one)).session_token;
   const sessions = await Promise.all(Array.from({ length: 40 }, () => newSession(one)));
-  let isOver = false;
+  const over = new AbortController();
   const keepBusy = async (): Promise<void> => {
-    while (!isOver) expect(await statusOfMe(other, busy)).toBe(200);
+    while (!over.signal.aborted) expect(await statusOfMe(other, busy)).toBe(200);
   };
   const crowd = Array.from({ length: 8 }, keepBusy);
   for (const { session_token: session } of sessions) {
@@ -27,6 +27,6 @@ test("SE-3 whoever signs out at one of them is signed out at the busy other one 
     expect((await one.post("/api/v1/auth/logout", {}, { bearer: session })).status).toBe(204);
     expect(await statusOfMe(other, session)).toBe(401);
   }
-  isOver = true;
+  over.abort();
   await Promise.all(crowd);
 });

@@ -40,13 +40,13 @@ export const lacksTls = (error: unknown): boolean =>
  */
 export function causedByServer(error: unknown): boolean {
   const code = codeIn(error);
-  if (
-    code &&
-    (unreachable.has(code) || /^(08|53|57|58|XX|28|3D)/.test(code) || ["25006", "25P03", "55P03"].includes(code))
-  )
+  if (code && (unreachable.has(code) || /^(08|53|57|58|XX|28|3D)/.test(code) || ["25006", "25P03"].includes(code)))
     return true;
   return causesOf(error).some(({ message }) => driverSays.test(message));
 }
+
+/** Somebody else has kept a lock for longer than is waited for one. */
+export const isLocked = (error: unknown): boolean => codeIn(error) === "55P03";
 
 /**
  * Another transaction was in the way: the same work, begun anew, finds what that one has done. A row that has

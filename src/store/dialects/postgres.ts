@@ -4,7 +4,7 @@ import pg from "pg";
 import { defineTables } from "../tables.ts";
 import type { Db, Dialect, Failures, Release } from "./dialect.ts";
 import { negotiated, type PostgresOptions } from "./postgres-connection.ts";
-import { causedByServer, isConflict, isSilence } from "./postgres-errors.ts";
+import { causedByServer, isConflict, isLocked, isSilence } from "./postgres-errors.ts";
 import { postgresKit } from "./postgres-kit.ts";
 import { postgresMigrations } from "./postgres-migrations.ts";
 import { createTurnstile } from "./turnstile.ts";
@@ -22,7 +22,8 @@ const beginSnapshot =
 
 /** A pool of connections. A write is one transaction of its own connection. */
 export async function openPostgres(options: PostgresOptions, failures: Failures): Promise<Dialect> {
-  const translate = (error: unknown): unknown => (causedByServer(error) ? failures.unavailable(error) : error);
+  const translate = (error: unknown): unknown =>
+    isLocked(error) ? failures.busy(error) : causedByServer(error) ? failures.unavailable(error) : error;
   const config = await negotiated(options, failures);
   const pool = new pg.Pool({ ...config, max: options.maxConnections });
   // Writes wait for the locks of each other, and must not wait with every connection in their hands: some are for reads alone.
