@@ -16,14 +16,19 @@ export function readCookies<Name extends string>(
 ): Readonly<Partial<Record<Name, string>>> {
   const credentials: Partial<Record<Name, string>> = {};
   if (header === null) return credentials;
-  const found = new Map<Name, string | null>();
+  const refused: Name[] = [];
   for (const pair of header.split(";")) {
     const at = pair.indexOf("=");
     const sent = pair.slice(0, Math.max(at, 0)).trim();
     const name = names.find((one) => one === sent);
-    if (name !== undefined) found.set(name, found.has(name) ? null : pair.slice(at + 1).trim());
+    if (name === undefined) continue;
+    const value = pair.slice(at + 1).trim();
+    if (!refused.includes(name) && !(name in credentials) && tokenText.test(value)) credentials[name] = value;
+    else {
+      refused.push(name);
+      delete credentials[name];
+    }
   }
-  for (const [name, value] of found) if (value !== null && tokenText.test(value)) credentials[name] = value;
   return credentials;
 }
 

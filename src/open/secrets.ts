@@ -138,7 +138,8 @@ function makeSecret(file: string, made: (what: string) => void): void {
     if (existsSync(file)) return;
     fail("config_invalid", { errors: [{ path: "DATA_DIR", message: `${file} cannot be written (${code}).` }] });
   } finally {
-    rmSync(aside, { force: true });
+    // Bun does not forgive that the directory is none (EFAULT).
+    if (existsSync(aside)) rmSync(aside);
   }
 }
 
