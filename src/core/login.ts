@@ -104,10 +104,10 @@ export async function login(
 
 /** Tries the password of whoever is meant. */
 const attempt = async (core: Core, by: Actor, { identifier, password, presented }: SignIn) =>
-  await core.hashing.admit(async () => {
+  await core.hashing.admit(async (waited) => {
     const user = await findByIdentifier(core, identifier);
     const device = presented && (await knownDevice(core, user, presented));
-    return { user, ...(await tryPassword(core, by, { user, identifier, device }, password)) };
+    return { user, ...(await tryPassword(core, by, { user, identifier, device }, password, waited)) };
   });
 
 /** Whether a user who has signed in before is not known to have done so from such a device; asked before the session begins. */

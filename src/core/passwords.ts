@@ -28,10 +28,16 @@ export type PasswordTry = {
  * A user who is unknown or has no password costs one verification as well, against a hash that nothing matches
  * (rule PW-4). Fails with `rate_limited`, or with `overloaded`, which is no try.
  */
-export async function tryPassword(core: Core, by: Actor, subject: Subject, password: string): Promise<PasswordTry> {
+export async function tryPassword(
+  core: Core,
+  by: Actor,
+  subject: Subject,
+  password: string,
+  waited?: number,
+): Promise<PasswordTry> {
   const reserved = await reservePasswordTry(core, by, subject);
   try {
-    return { right: await verifyPassword(core, subject.user, password), reserved };
+    return { right: await verifyPassword(core, subject.user, password, waited), reserved };
   } catch (error) {
     await giveBackNow(core, reserved);
     throw error;
@@ -59,10 +65,15 @@ export async function provePassword(
   return fail("invalid_credentials", { detail: `\`${path}\` is not the password of this account.` });
 }
 
-async function verifyPassword(core: Core, user: User | undefined, password: string): Promise<boolean> {
+async function verifyPassword(
+  core: Core,
+  user: User | undefined,
+  password: string,
+  waited: number | undefined,
+): Promise<boolean> {
   if (user?.passwordHash) await accepts(core, sealedBy(user.passwordHash));
   const stored = user?.passwordHash ? openHash(core, user.id, user.passwordHash) : undefined;
-  const right = await core.hashing.verify(password, stored ?? core.hashing.dummyHash);
+  const right = await core.hashing.verify(password, stored ?? core.hashing.dummyHash, undefined, waited);
   return stored !== undefined && right;
 }
 

@@ -26,16 +26,17 @@ export type Hashing = {
   /** A PHC string of the password. The policy has passed it before: an empty or oversized one is a defect. */
   hash(password: string, signal?: AbortSignal): Promise<string>;
   /** Whether the password is the one that was hashed, by us or by another system. False, without work, for a password over 1024 bytes and for a stored text of an unknown form or of a cost beyond the bounds. */
-  verify(password: string, phc: string, signal?: AbortSignal): Promise<boolean>;
+  verify(password: string, phc: string, signal?: AbortSignal, waited?: number): Promise<boolean>;
   /** Whether a hash was made with other parameters than those of today, or by another scheme. */
   needsRehash(phc: string): boolean;
   /** A hash that no password fits, to verify against where there is no user: so that both cost the same (rule PW-4). */
   readonly dummyHash: string;
   /**
    * Does what a try of a password takes, the look-ups before its hash among it, for a few at a time: whoever comes
-   * in a flood waits, or finds no place, before the database is asked for anything.
+   * in a flood waits, or finds no place, before the database is asked for anything. Tells how long it has
+   * waited, so that this wait and the one for a turn count as one.
    */
-  admit<T>(attempt: () => Promise<T>): Promise<T>;
+  admit<T>(attempt: (waited: number) => Promise<T>): Promise<T>;
   readonly waiting: number;
   readonly running: number;
 };
@@ -49,11 +50,11 @@ export function createHashing(options: HashingOptions, clock: Clock, meter: Mete
   // As many again as are hashed, so that none of the slots is empty while the next one is looked up.
   const places = createTurns({ maxWait: 2000, ...options, concurrency: 2 * options.concurrency }, clock, meter);
 
-  const inTurn = async <T>(hash: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> => {
+  const inTurn = async <T>(hash: () => Promise<T>, signal?: AbortSignal, waited = 0): Promise<T> => {
     const came = meter.now();
     return await turns.take(async () => {
       const begun = meter.now();
-      meter.hashWaited(came);
+      meter.hashWaited(came - waited);
       try {
         return await hash();
       } finally {
@@ -72,11 +73,11 @@ export function createHashing(options: HashingOptions, clock: Clock, meter: Mete
       return await compute(normal, signal);
     },
 
-    async verify(password, phc, signal) {
+    async verify(password, phc, signal, waited) {
       const stored = readHash(phc, memoryCost);
       if (!stored?.bearable || !fitsPasswordBytes(password)) return false;
       const normal = normalizePassword(password);
-      return fitsPasswordBytes(normal) && (await inTurn(() => fitsEither(stored, normal, password), signal));
+      return fitsPasswordBytes(normal) && (await inTurn(() => fitsEither(stored, normal, password), signal, waited));
     },
 
     needsRehash(phc) {
@@ -89,12 +90,8 @@ export function createHashing(options: HashingOptions, clock: Clock, meter: Mete
 
     async admit(attempt) {
       turns.requireRoom();
-      if (places.areFree) return await places.take(attempt);
       const came = meter.now();
-      return await places.take(async () => {
-        meter.hashWaited(came);
-        return await attempt();
-      });
+      return await places.take(async () => await attempt(meter.now() - came));
     },
 
     get waiting() {
@@ -181,9 +178,6 @@ function createTurns({ concurrency, queue, maxWait }: Required<HashingOptions>, 
         typical += (Math.max(0, clock.now().getTime() - began) - typical) / 8;
         leave();
       }
-    },
-    get areFree() {
-      return running < concurrency;
     },
     get waiting() {
       return waiting.size;
