@@ -153,7 +153,7 @@ describe("Postgres fails", () => {
     for (const { status, body } of refreshes) {
       expect(status).toBe(503);
       // Who had a connection waited for the lock, and the others for a connection.
-      expect(["database_busy", "unavailable"]).toContain((body as unknown as Problem).code);
+      expect(["database_busy", "unavailable"]).toContain((body as Problem).code);
     }
     expect([200, 503]).toContain(check!.status);
     const { status, body } = await refresh();

@@ -29,7 +29,7 @@ type Waiting = {
 };
 
 /**
- * One file, two connections: one that only reads, and one writer behind a queue. Transactions are begun and
+ * One file: a connection that only reads, with a companion that holds a lock for it, and one writer behind a queue. Transactions are begun and
  * ended by hand, because the driver's own `transaction()` commits at the first await of an async function.
  */
 export function openSqlite(options: SqliteOptions, failures: Failures): Dialect {
