@@ -15,13 +15,17 @@ export function idleTtl(core: Core, credential: CredentialKind): number {
   return credential === "tokens" ? core.settings.REFRESH_TOKEN_TTL : core.settings.SESSION_IDLE_TTL;
 }
 
-/** A session that was last used then or before has its use written: once a minute, or oftener where it may rest only briefly. */
+/** How long after its last use another one is written, in milliseconds: once a minute, or oftener where it may rest only briefly. */
+const restOf = (core: Core, credential: CredentialKind): number =>
+  Math.min(touchInterval, idleTtl(core, credential) / 4);
+
+/** A session that was last used then or before has its use written. */
 export const touchDue = (core: Core, credential: CredentialKind, now: Date): Date =>
-  new Date(now.getTime() - Math.min(touchInterval, idleTtl(core, credential) / 4));
+  new Date(now.getTime() - restOf(core, credential));
 
 /** How long until the use of a session has to be written. */
 const untilTouch = (core: Core, { credential, lastSeenAt }: Session, now: Date): number =>
-  lastSeenAt.getTime() - touchDue(core, credential, now).getTime();
+  lastSeenAt.getTime() + restOf(core, credential) - now.getTime();
 
 export const needsTouch = (core: Core, session: Session, now: Date): boolean => untilTouch(core, session, now) <= 0;
 

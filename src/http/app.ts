@@ -31,7 +31,7 @@ export const createApp = (core: Core, about: Surroundings & { readonly reusePort
       maxRequestBodySize: 16 * 1024 * 1024,
     },
   })
-    .use(edge(core, shortcuts(core)))
+    .use(edge(core, (common) => shortcuts(core, common)))
     .use(strictBody(core.settings))
     .use(healthRoutes(about))
     .use(metricsRoutes(core))

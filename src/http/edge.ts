@@ -87,13 +87,16 @@ type Account = {
 };
 
 /** To be used before all else: Elysia gives hooks to the routes that come after them. */
-export function edge({ log, clock, random, meter, limiter, bans, settings }: Surroundings, shortcut?: Shortcuts) {
+export function edge(
+  { log, clock, random, meter, limiter, bans, settings }: Surroundings,
+  shortcuts?: (common: Headers) => Shortcuts,
+) {
   const always = headersOfEveryAnswer(settings);
   // Headers that are there already are taken over at half the price of a plain object.
   const ofProblem = new Headers({ ...always, ...aboutProblems });
   const forged = new DomainError("unauthenticated");
   const ofForged = new Headers({ ...always, ...aboutProblems, "www-authenticate": challenge(true) });
-  const ofJson = new Headers({ ...always, "content-type": "application/json;charset=utf-8" });
+  const shortcut = shortcuts?.(new Headers({ ...always, "content-type": "application/json;charset=utf-8" }));
   const cookieNames = [settings.COOKIE_ACCESS_NAME, settings.COOKIE_REFRESH_NAME, settings.COOKIE_SESSION_NAME];
 
   /** Makes an answer of whatever was thrown, and tells the log what the client must not know. */
@@ -167,9 +170,7 @@ export function edge({ log, clock, random, meter, limiter, bans, settings }: Sur
         return new Response(problemText(forged, visit.requestId), { status: 401, headers: ofForged });
       }
       visit.whose = whoseIs(given.principal);
-      const response = new Response(given.body, { headers: ofJson });
-      if (given.etag !== undefined) response.headers.set("etag", given.etag);
-      return response;
+      return new Response(given.rendered.body, { headers: given.rendered.headers });
     };
 
     /** The same without a promise, where nothing has to be waited for. */

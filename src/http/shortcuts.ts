@@ -11,9 +11,9 @@ import type { Account } from "../store/tables.ts";
 import { type Handles, handlesOf } from "./guards.ts";
 import { etagOf } from "./preconditions.ts";
 
-/** What an answer is made of: JSON, with its tag where it has one, and whose it is. */
-export type AtOnce = Rendered & { readonly principal: Principal };
-type Rendered = { readonly body: string; readonly etag: string | undefined };
+/** What an answer is made of, and whose it is. */
+export type AtOnce = { readonly rendered: Rendered; readonly principal: Principal };
+type Rendered = { readonly body: string; readonly headers: Headers };
 
 export type Shortcuts = {
   /** Whether there is one for this path, in its one spelling and without a query. */
@@ -26,10 +26,11 @@ export type Shortcuts = {
   ): AtOnce | "forged" | undefined;
 };
 
-export function shortcuts(core: Core): Shortcuts {
+/** @param common the headers that every answer with JSON has */
+export function shortcuts(core: Core, common: Headers): Shortcuts {
   const answers: ReadonlyMap<string, (principal: Principal) => Rendered | undefined> = new Map([
-    ["/api/v1/users/me", ownAccount()],
-    ["/api/v1/sessions", (principal) => ownSessions(core, principal)],
+    ["/api/v1/users/me", ownAccount(common)],
+    ["/api/v1/sessions", (principal) => ownSessions(core, common, principal)],
   ]);
 
   return {
@@ -45,7 +46,7 @@ export function shortcuts(core: Core): Shortcuts {
       // A browser is to forget a cookie that is refused.
       if (principal === "forged") return handles.bearer === undefined ? undefined : principal;
       const rendered = principal && answer(principal);
-      return rendered && { body: rendered.body, etag: rendered.etag, principal };
+      return rendered && { rendered, principal };
     },
   };
 }
@@ -57,20 +58,22 @@ function onlyCredential({ bearer, accessCookie, sessionCookie }: Handles): strin
 }
 
 /** `GET /api/v1/users/me`, written once for as long as the account is kept as it is. */
-function ownAccount() {
+function ownAccount(common: Headers) {
   const written = new WeakMap<Account, Rendered>();
   return ({ user, roles }: Principal): Rendered => {
     const known = written.get(user);
     if (known) return known;
-    const rendered = { body: JSON.stringify(userView(user, roles)), etag: etagOf(user) };
+    const headers = new Headers(common);
+    headers.set("etag", etagOf(user));
+    const rendered = { body: JSON.stringify(userView(user, roles)), headers };
     written.set(user, rendered);
     return rendered;
   };
 }
 
 /** `GET /api/v1/sessions`. */
-function ownSessions(core: Core, { user, session }: Principal): Rendered | undefined {
+function ownSessions(core: Core, headers: Headers, { user, session }: Principal): Rendered | undefined {
   const sessions = sessionsAtHand(core, user.id);
   const body = sessions && JSON.stringify(sessions.map((one) => sessionView(one, session.id)));
-  return body === undefined ? undefined : { body, etag: undefined };
+  return body === undefined ? undefined : { body, headers };
 }
