@@ -12,11 +12,11 @@ import { identifierKey } from "./identifiers.ts";
 import { knownDevice, type Presented } from "./known-devices.ts";
 import { notify } from "./mail/notices.ts";
 import { sendsMail } from "./mail.ts";
-import { passwordTextNow, refreshedHash, tryPassword } from "./passwords.ts";
+import { fitsStill, passwordTextNow, refreshedHash, tryPassword } from "./passwords.ts";
 import { refreshToken, startFamily } from "./refresh-tokens.ts";
 import { grantsOf } from "./roles.ts";
 import { revoke, startSession } from "./sessions.ts";
-import { giveBack } from "./tries.ts";
+import { giveBack, type Reserved } from "./tries.ts";
 
 type SignIn = { readonly identifier: string; readonly password: string; readonly presented?: Presented };
 
@@ -27,12 +27,7 @@ type SignIn = { readonly identifier: string; readonly password: string; readonly
  * `email_not_verified` where the password is right and the address is yet to be proved. What is `presented` besides
  * proves nothing but that the client is no stranger to the user.
  */
-export async function login(
-  core: Core,
-  by: Actor,
-  input: SignIn & { readonly credential: CredentialKind },
-): Promise<Credentials> {
-  const { password } = input;
+export async function login(core: Core, by: Actor, input: Wanted): Promise<Credentials> {
   const { user, right, reserved } = await attempt(core, by, input).catch((error: unknown) => {
     core.meter.signIn(resultOf(error));
     throw error;
@@ -57,30 +52,8 @@ export async function login(
     core.meter.signIn("unverified");
     return fail("email_not_verified");
   }
-  const rehashed = await refreshedHash(core, user, password);
-
-  const started = await core.store.write(async (tx) => {
-    const now = core.clock.now();
-    // The password was right a moment ago; it must still be the one that the user has now.
-    const change = { lastLoginAt: now, ...(rehashed && { passwordHash: rehashed }) };
-    const note = async (text: string | null | undefined): Promise<number | undefined> =>
-      text ? await tx.users.noteLogin(user.id, text, change) : undefined;
-    // A rotation of the server secret may have sealed it anew.
-    const epoch = (await note(user.passwordHash)) ?? (await note(await passwordTextNow(core, tx, user)));
-    if (epoch === undefined) {
-      await record(core, tx, by, { action: "login.failed", userId: user.id, reason: "changed-meanwhile" });
-      return undefined;
-    }
-    const fresh = { ...user, ...change, epoch };
-    if (await isNewDevice(core, tx, by, user)) await notify(core, tx, by, user, "new-device");
-    const { session, token } = await startSession(core, tx, clientOf(by), fresh, input.credential);
-    const family = input.credential === "tokens" ? await startFamily(core, tx, session) : undefined;
-    const { roles, permissions } = await grantsOf(tx, user.id);
-    await giveBack(tx, reserved);
-    await record(core, tx, by, { action: "login.succeeded", userId: user.id, sessionId: session.id });
-    const standing: Standing = { session, user: fresh, roles };
-    return { standing, token, family, permissions };
-  });
+  const started =
+    (await begin(core, by, input, user, reserved)) ?? (await beginAnyway(core, by, input, user, reserved));
   core.meter.signIn(started ? "succeeded" : "wrong-password");
   if (!started) return fail("invalid_credentials");
 
@@ -100,6 +73,43 @@ export async function login(
     sessionToken: token,
     expiresIn: secondsUntil(idleExpiresAt, core.clock.now()),
   };
+}
+
+type Wanted = SignIn & { readonly credential: CredentialKind };
+
+/** Begins the session. `undefined` where the password that was right a moment ago is no longer the one that the user has. */
+async function begin(core: Core, by: Actor, { password, credential }: Wanted, user: User, reserved: Reserved) {
+  const rehashed = await refreshedHash(core, user, password);
+  return await core.store.write(async (tx) => {
+    const now = core.clock.now();
+    const change = { lastLoginAt: now, ...(rehashed && { passwordHash: rehashed }) };
+    const note = async (text: string | null | undefined): Promise<number | undefined> =>
+      text ? await tx.users.noteLogin(user.id, text, change) : undefined;
+    // A rotation of the server secret may have sealed it anew.
+    const epoch = (await note(user.passwordHash)) ?? (await note(await passwordTextNow(core, tx, user)));
+    if (epoch === undefined) return undefined;
+    const fresh = { ...user, ...change, epoch };
+    if (await isNewDevice(core, tx, by, user)) await notify(core, tx, by, user, "new-device");
+    const { session, token } = await startSession(core, tx, clientOf(by), fresh, credential);
+    const family = credential === "tokens" ? await startFamily(core, tx, session) : undefined;
+    const { roles, permissions } = await grantsOf(tx, user.id);
+    await giveBack(tx, reserved);
+    await record(core, tx, by, { action: "login.succeeded", userId: user.id, sessionId: session.id });
+    const standing: Standing = { session, user: fresh, roles };
+    return { standing, token, family, permissions };
+  });
+}
+
+/** The same where another sign-in with this password has replaced its hash meanwhile: by one of today's parameters, say. */
+async function beginAnyway(core: Core, by: Actor, wanted: Wanted, { id }: User, reserved: Reserved) {
+  const user = await core.store.users.byId(id);
+  const started =
+    user && (await fitsStill(core, user, wanted.password)) ? await begin(core, by, wanted, user, reserved) : undefined;
+  if (!started)
+    await core.store.write((tx) =>
+      record(core, tx, by, { action: "login.failed", userId: id, reason: "changed-meanwhile" }),
+    );
+  return started;
 }
 
 /** Tries the password of whoever is meant. */

@@ -65,17 +65,16 @@ export async function provePassword(
   return fail("invalid_credentials", { detail: `\`${path}\` is not the password of this account.` });
 }
 
-async function verifyPassword(
-  core: Core,
-  user: User | undefined,
-  password: string,
-  waited: number | undefined,
-): Promise<boolean> {
+async function verifyPassword(core: Core, user: User | undefined, password: string, waited?: number): Promise<boolean> {
   if (user?.passwordHash) await accepts(core, sealedBy(user.passwordHash));
   const stored = user?.passwordHash ? openHash(core, user.id, user.passwordHash) : undefined;
   const right = await core.hashing.verify(password, stored ?? core.hashing.dummyHash, undefined, waited);
   return stored !== undefined && right;
 }
+
+/** Whether a password that was right a moment ago still is: part of the same try. */
+export const fitsStill = async (core: Core, user: User, password: string): Promise<boolean> =>
+  await verifyPassword(core, user, password);
 
 /** Whether a stored hash has the parameters and the secret that a new one would get. */
 export function isCurrentHash(core: Core, user: User): boolean {

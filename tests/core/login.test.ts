@@ -113,6 +113,15 @@ describe("PW-1 the parameters of a hash", () => {
     await stronger.store.close();
   });
 
+  test("are brought up to date by sign-ins that come at once, and each of them succeeds", async () => {
+    core = await openTestCore();
+    await registerAda(core);
+    const stronger = await core.again({ ARGON2_TIME_COST: "2", HASH_CONCURRENCY: "4" });
+    await Promise.all(Array.from({ length: 4 }, () => signIn(email, goodPassword, stronger)));
+    expect(costOf(await hashOf(stronger))).toBe("argon2id v=19 m=8,t=2,p=1");
+    await stronger.store.close();
+  });
+
   test("stay as they are where the password was wrong", async () => {
     core = await openTestCore();
     await registerAda(core);
