@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { person, Shell } from "../support/cli.ts";
 
@@ -31,6 +31,20 @@ describe.concurrent("migrate up", () => {
     await shell.run("migrate up");
     expect(await shell.json("migrate up")).toEqual([] as never);
     expect((await shell.run("migrate up")).stderr).toBe("Nothing to do.\n");
+  });
+
+  test("removes what a run that was killed has noted, where nobody writes", async () => {
+    using shell = new Shell();
+    await shell.run("migrate up");
+    const note = shell.file("data/auth.db-migrating");
+    writeFileSync(note, "process 1 on nowhere");
+    const other = new Database(shell.file("data/auth.db"));
+    other.run("BEGIN IMMEDIATE");
+    expect((await shell.run("migrate up")).stderr).toBe("Nothing to do.\n");
+    expect(existsSync(note)).toBe(true);
+    other.close();
+    expect((await shell.run("migrate up")).stderr).toBe("Nothing to do.\n");
+    expect(existsSync(note)).toBe(false);
   });
 
   test("rehearses", async () => {

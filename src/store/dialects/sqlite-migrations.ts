@@ -70,6 +70,18 @@ export function sqliteMigrations(file: string, failures: Failures, folder?: stri
     }
   };
 
+  /** What a run that was killed has noted. Where somebody writes, it may be theirs. */
+  const tidyUp = (db: Database): void => {
+    if (!existsSync(note)) return;
+    try {
+      db.run("BEGIN IMMEDIATE");
+      rmSync(note, { force: true });
+      db.run("ROLLBACK");
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+    }
+  };
+
   const migrate = <M extends MigrationFile>(
     waiting: Waiting,
     choose: (applied: readonly Applied[]) => M[],
@@ -77,7 +89,10 @@ export function sqliteMigrations(file: string, failures: Failures, folder?: stri
   ): Promise<string[]> =>
     open(async (db) => {
       // Whoever has nothing to do waits for nobody.
-      if (isDone(db, choose)) return [];
+      if (isDone(db, choose)) {
+        tidyUp(db);
+        return [];
+      }
       db.run("PRAGMA foreign_keys = OFF");
       await begin(db, waiting);
       // While nobody else can have written one, so that it is nobody else's; and a run that is killed here has it to do again.
