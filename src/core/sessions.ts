@@ -205,11 +205,14 @@ export async function revoke(
 ): Promise<string[]> {
   const ids = sessions.map(({ id }) => id);
   const ended = await tx.sessions.revoke(ids, core.clock.now(), reason);
+  const owners = new Map(ended.map(({ id, userId }) => [id, userId]));
   // In the order in which they were given, whatever the database's is.
-  for (const { id, userId } of ended.toSorted((one, other) => ids.indexOf(one.id) - ids.indexOf(other.id))) {
-    await record(core, tx, by, { action: "session.revoked", userId, sessionId: id, particulars: { why: reason } });
+  for (const id of ids) {
+    const userId = owners.get(id);
+    if (userId !== undefined)
+      await record(core, tx, by, { action: "session.revoked", userId, sessionId: id, particulars: { why: reason } });
   }
-  return ended.map(({ id }) => id);
+  return [...owners.keys()];
 }
 
 /**
