@@ -134,7 +134,9 @@ export function openScratch(): Scratch {
     postgres: once(async () => {
       const service = await startPostgres();
       endings.push(() => service.stop());
-      const [{ pid }] = (await inPostgres(service.url, "SELECT pg_backend_pid() AS pid")) as [{ pid: number }];
+      // One that stays: whoever is asked over a connection ends with it.
+      const stays = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'";
+      const [{ pid }] = (await inPostgres(service.url, stays)) as [{ pid: number }];
       const pids = onThisMachine(parentOf(pid));
       return {
         url: service.url,
