@@ -1,6 +1,6 @@
 import { Database, type Statement } from "bun:sqlite";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
+import { closeSync, fdatasync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { defineTables } from "../tables.ts";
@@ -22,6 +22,11 @@ const mostInOneCommit = 64;
 /** How large the log beside the file stays, in bytes. */
 const largestLog = 16 * 1024 ** 2;
 
+/** Returns once whatever has been written to an open file is on the disk. */
+export type ToDisk = (file: number) => Promise<void>;
+const syncData: ToDisk = (file) =>
+  new Promise((resolve, reject) => fdatasync(file, (error) => (error ? reject(error) : resolve())));
+
 type Waiting = {
   readonly work: (db: Db) => Promise<unknown>;
   readonly resolve: (answer: unknown) => void;
@@ -32,7 +37,7 @@ type Waiting = {
  * One file: a connection that only reads, with a companion that holds a lock for it, and one writer behind a queue. Transactions are begun and
  * ended by hand, because the driver's own `transaction()` commits at the first await of an async function.
  */
-export function openSqlite(options: SqliteOptions, failures: Failures): Dialect {
+export function openSqlite(options: SqliteOptions, failures: Failures, toDisk: ToDisk = syncData): Dialect {
   const { file } = options;
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   // Made here, so that nobody else can read it even for a moment; the files beside it take over its mode.
@@ -50,7 +55,8 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     // Means something only before the first table; and later it would wait for whoever writes just then.
     ...(sizeOf(file) === 0 ? ["auto_vacuum = INCREMENTAL"] : []),
     "journal_mode = WAL",
-    `synchronous = ${options.synchronous}`,
+    // What SQLite itself makes durable are the checkpoints. A commit is made so below, where nobody else waits for it.
+    "synchronous = NORMAL",
     // What a long reading made of the log is given back when it begins anew.
     `journal_size_limit = ${largestLog}`,
     "foreign_keys = ON",
@@ -84,6 +90,30 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
     isBusy(error) ? failures.busy(error) : causedByStorage(error) ? failures.unavailable(error) : error;
 
   const run = (text: string): void => void writer.prepare(text).run();
+
+  const isDurable = options.synchronous === "full";
+  let log: number | undefined;
+  const openLog = (): number => {
+    try {
+      return openSync(`${file}-wal`, "r+");
+    } catch (error) {
+      throw failures.unavailable(error);
+    }
+  };
+  let lost: Error | undefined;
+  /**
+   * Brings what has been committed to the disk. SQLite would do the same in each commit, were it told to; but there all
+   * requests stand still for as long as the disk takes, and then until this thread is given its core back.
+   */
+  const endure = async (open: number): Promise<void> => {
+    try {
+      await toDisk(open);
+    } catch (error) {
+      // The system may have dropped what it could not write down: to ask once more would only seem to succeed.
+      lost = failures.unavailable(error);
+      throw lost;
+    }
+  };
 
   const inside = new AsyncLocalStorage<true>();
   const queue: Waiting[] = [];
@@ -127,7 +157,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
 
   /**
    * Whatever waits shares one commit, which is what costs: each piece of work is taken back alone where it fails,
-   * and none is answered before the commit is durable.
+   * and none is answered before the commit is durable. What comes meanwhile waits for the next one.
    */
   const drain = async (): Promise<void> => {
     for (;;) {
@@ -136,10 +166,14 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
       if (queue.length === 0) break;
       const batch = queue.splice(0, mostInOneCommit);
       try {
+        if (lost) throw lost;
         await begin();
+        // It is there as soon as anything has begun, and the same file until the last connection is closed.
+        if (isDurable) log ??= openLog();
         const settle: Array<() => void> = [];
         for (const one of batch) settle.push(await attempt(one));
         run("COMMIT");
+        if (log !== undefined) await endure(log);
         for (const each of settle) each();
       } catch (error) {
         takeBack();
@@ -207,6 +241,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures): Dialect 
       companion.close();
       reader.close();
       writer.close();
+      if (log !== undefined) closeSync(log);
     },
   };
 }
