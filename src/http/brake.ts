@@ -6,7 +6,7 @@
 import type { Core } from "../core/core.ts";
 import { DomainError } from "../core/errors.ts";
 
-/** So many refusals within a second are no flood. */
+/** So many refusals at once are no flood, nor so many in each second: room that runs free evenly, for else they came together at its turn. */
 const mostAtOnce = 20;
 /** How long a refusal is held back on average, in milliseconds, and how many may be: more are answered at once. */
 const pause = 1_000;
@@ -19,14 +19,16 @@ const isUnheard = (error: unknown): boolean =>
 export type Brake = <T>(work: () => Promise<T>) => Promise<T>;
 
 export function createBrake({ clock, random }: Pick<Core, "clock" | "random">): Brake {
-  let second = 0;
   let refused = 0;
+  let since = 0;
   let held = 0;
   const isFlood = (): boolean => {
-    const now = Math.floor(clock.now().getTime() / 1000);
-    refused = now === second ? refused + 1 : 1;
-    second = now;
-    return refused > mostAtOnce;
+    const now = clock.now().getTime();
+    refused = Math.max(0, refused - (Math.max(0, now - since) / 1000) * mostAtOnce);
+    since = now;
+    if (refused + 1 > mostAtOnce) return true;
+    refused++;
+    return false;
   };
   return async (work) => {
     try {
