@@ -128,6 +128,24 @@ export const sessionReaders = (db: Db, tables: Tables) => {
       filter.aliveAt === undefined ? undefined : alive(filter.aliveAt),
     );
 
+  const isSame = (column: typeof sessions.browser, name: string): SQL =>
+    sql`${column} is not distinct from ${givenText(name)}`;
+  const deviceQuery = prepared(
+    "sessions.device",
+    db
+      .select({ id: sessions.id })
+      .from(sessions)
+      .where(
+        and(
+          eq(sessions.userId, givenText("userId")),
+          isSame(sessions.browser, "browser"),
+          isSame(sessions.os, "os"),
+          eq(sessions.clientKind, givenText("clientKind")),
+        ),
+      )
+      .limit(1),
+  );
+
   const livesOfUserQuery = prepared(
     "sessions.livesOfUser",
     db
@@ -182,22 +200,8 @@ export const sessionReaders = (db: Db, tables: Tables) => {
           .where(and(eq(userRoles.role, role), isNull(sessions.revokedAt), gt(sessions.idleExpiresAt, at)))
       ).map((row) => row.id),
     /** Whether any session of the user that is stored, dead or alive, is of such a device. */
-    hasDevice: async (userId: string, device: Pick<Session, "browser" | "os" | "clientKind">): Promise<boolean> => {
-      const { browser, os, clientKind } = device;
-      const [one] = await db
-        .select({ id: sessions.id })
-        .from(sessions)
-        .where(
-          and(
-            eq(sessions.userId, userId),
-            browser === null ? isNull(sessions.browser) : eq(sessions.browser, browser),
-            os === null ? isNull(sessions.os) : eq(sessions.os, os),
-            eq(sessions.clientKind, clientKind),
-          ),
-        )
-        .limit(1);
-      return one !== undefined;
-    },
+    hasDevice: async (userId: string, device: Pick<Session, "browser" | "os" | "clientKind">): Promise<boolean> =>
+      (await deviceQuery.execute({ userId, ...device })).length === 1,
     count: async (filter: SessionFilter): Promise<{ sessions: number; users: number }> => {
       const [row] = await db
         .select({ sessions: count(), users: sql<number>`count(distinct ${sessions.userId})`.mapWith(Number) })
