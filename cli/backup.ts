@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { version } from "../package.json";
+import { formatSize } from "../src/config/sizes.ts";
 import type { Config } from "../src/config.ts";
 import { type Created, createBackup } from "../src/core/backups/creation.ts";
 import { type Examined, examineBackup } from "../src/core/backups/examination.ts";
@@ -60,14 +61,14 @@ const create = command({
         .finally(progress.end);
       if (!created) return desk.detail("Another backup is being made. Nothing to do.");
       for (const finding of created.examined.findings) desk.warn(finding);
-      if (desk.json || desk.verbose) await desk.print(createdView(created));
+      if (desk.json || desk.verbose) await desk.print(createdView(created, desk));
     });
   },
 });
 
-const createdView = ({ file, bytes, examined, removed }: Created) => ({
+const createdView = ({ file, bytes, examined, removed }: Created, { json }: Desk) => ({
   file,
-  bytes,
+  ...(json ? { bytes } : { size: formatSize(bytes) }),
   ...backupView(examined),
   removed,
 });

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { systemClock } from "../adapters/system.ts";
+import { formatSize } from "../config/sizes.ts";
 import { type Config, loadConfig, type Problem } from "../config.ts";
 import type { Actor } from "../core/actors.ts";
 import type { Core, Log } from "../core/core.ts";
@@ -225,7 +226,7 @@ async function examineDisk(config: Config, cwd: string): Promise<Finding[]> {
     ];
     if (free < Math.max(leastFree, size)) {
       findings.push({
-        problem: `The disk of ${directory} has ${Math.floor(free / 1024 ** 2)} MiB left.`,
+        problem: `The disk of ${directory} has ${formatSize(free)} left.`,
         remedy: "Make room: without it nothing can be written, not even a sign-out.",
       });
     }
