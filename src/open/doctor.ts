@@ -27,7 +27,7 @@ import { openCore, openDatabase, type Place, profileFormOf, settle } from "../op
 import type { Dialect } from "../store/dialects/dialect.ts";
 import { backupDirectory } from "./backups.ts";
 import { databaseFile, heldSecrets, secretFile } from "./secrets.ts";
-import { examineWriting } from "./writing.ts";
+import { examineWriting, heldByAnother } from "./writing.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -105,6 +105,9 @@ type Means = {
   readonly told: Examined[];
 };
 
+/** How long somebody may keep the file before that is a finding, in milliseconds: a batch of a purge is far shorter. */
+const patience = 1_500;
+
 const inDatabase = ["keys", "outbox", "clock", "backup", "purge", "servers"] as const;
 
 async function examineDatabaseParts(place: Place, config: Config, hasSecret: boolean, means: Means): Promise<void> {
@@ -112,8 +115,14 @@ async function examineDatabaseParts(place: Place, config: Config, hasSecret: boo
   let database: Dialect | undefined;
   try {
     const opens = await look("database", async () => {
-      database = await openDatabase(config, place.cwd, false);
-      return [];
+      try {
+        database = await openDatabase(config, place.cwd, false, { patience });
+        return [];
+      } catch (error) {
+        const held = heldByAnother(error, config, place.cwd);
+        if (!held) throw error;
+        return [held];
+      }
     });
     if (!opens || !database) return skip(["schema", ...inDatabase], "The database could not be opened.");
     const dialect = database;
