@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { version } from "../package.json";
+import { formatSize } from "../src/config/sizes.ts";
 import type { Config } from "../src/config.ts";
 import { type Created, createBackup } from "../src/core/backups/creation.ts";
 import { type Examined, examineBackup } from "../src/core/backups/examination.ts";
@@ -12,7 +13,7 @@ import { command, group } from "./command.ts";
 import type { Desk } from "./desk.ts";
 import { type ArgsOf, choice, number, positional, text, toggle } from "./options.ts";
 import type { Progress } from "./progress.ts";
-import { readPrivateFile } from "./secret.ts";
+import { filled, readPrivateFile } from "./secret.ts";
 
 const passphraseArgs = {
   passphraseFile: text("read the passphrase from this file", { hint: "FILE" }),
@@ -60,14 +61,14 @@ const create = command({
         .finally(progress.end);
       if (!created) return desk.detail("Another backup is being made. Nothing to do.");
       for (const finding of created.examined.findings) desk.warn(finding);
-      if (desk.json || desk.verbose) await desk.print(createdView(created));
+      if (desk.json || desk.verbose) await desk.print(createdView(created, desk));
     });
   },
 });
 
-const createdView = ({ file, bytes, examined, removed }: Created) => ({
+const createdView = ({ file, bytes, examined, removed }: Created, { json }: Desk) => ({
   file,
-  bytes,
+  ...(json ? { bytes } : { size: formatSize(bytes) }),
   ...backupView(examined),
   removed,
 });
@@ -191,7 +192,7 @@ function stages(desk: Desk) {
 
 /** What the flags ask for, else what the settings do. In the clear only where that was asked for. */
 async function locksOf({ recipient, plain, ...args }: ArgsOf<typeof lockArgs>, config: Config, desk: Desk) {
-  const given = await passphraseOf(args, desk);
+  const given = await passphraseOf(args, desk, { isNew: true });
   if ([recipient.length > 0, given !== undefined, plain].filter(Boolean).length > 1) {
     fail("usage", { detail: "Use only one of --recipient, a passphrase and --plain." });
   }
@@ -224,14 +225,15 @@ async function keysOf(
 async function passphraseOf(
   { passphraseFile, passphraseStdin }: ArgsOf<typeof passphraseArgs>,
   desk: Desk,
+  { isNew = false } = {},
 ): Promise<string | undefined> {
   if (passphraseFile !== undefined && passphraseStdin) {
     fail("usage", { detail: "Use only one of --passphrase-file and --passphrase-stdin." });
   }
-  if (!passphraseStdin && passphraseFile === undefined) return undefined;
-  const text = passphraseStdin
-    ? await desk.input()
-    : await readPrivateFile("--passphrase-file", resolve(desk.place.cwd, passphraseFile!), desk.warn);
-  const passphrase = text.replace(/\r?\n$/, "");
-  return passphrase === "" ? fail("usage", { detail: "The passphrase is empty." }) : passphrase;
+  const ways = "--passphrase-stdin or --passphrase-file FILE";
+  if (passphraseStdin)
+    return await desk.secretInput({ question: "Passphrase of the backup", noun: "passphrase", twice: isNew, ways });
+  if (passphraseFile === undefined) return undefined;
+  const file = resolve(desk.place.cwd, passphraseFile);
+  return filled("passphrase", await readPrivateFile("--passphrase-file", file, desk.warn));
 }

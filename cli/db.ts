@@ -98,7 +98,7 @@ async function targetOf({ to, toFile, toEnv }: ArgsOf<typeof targetArgs>, desk: 
         "Secrets are never taken from the command line, where every process can read them. Give the address with its password by --to-file FILE, by --to-env NAME, or by --to - on standard input.",
     });
   }
-  if (to === "-") return parsed(await desk.input(), "--to");
+  if (to === "-") return parsed(await desk.secretInput(typedTarget), "--to");
   if (to !== undefined) return parsed(to, "--to");
   if (toFile !== undefined)
     return parsed(await readPrivateFile("--to-file", resolve(desk.place.cwd, toFile), desk.warn), "--to-file");
@@ -106,6 +106,13 @@ async function targetOf({ to, toFile, toEnv }: ArgsOf<typeof targetArgs>, desk: 
   const name = toEnv ?? "";
   return parsed((Object.hasOwn(env, name) ? env[name] : undefined) ?? "", "--to-env");
 }
+
+const typedTarget = {
+  question: "Address of the target",
+  noun: "address",
+  twice: false,
+  ways: "--to URL, --to-file FILE or --to-env NAME",
+} as const;
 
 /** Also where the rest is no address: a password with an unescaped character in it is a password all the same. */
 function holdsPassword(address: string): boolean {

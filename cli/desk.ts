@@ -8,7 +8,7 @@ import { type Io, isColoured, type Output } from "./io.ts";
 import { anyColumn, type Format, isRecord, printTo, type Rows } from "./print.ts";
 import { type BarLine, type Progress, progressOn } from "./progress.ts";
 import { inputAsItComes, promptOn, readInput } from "./prompt.ts";
-import { resolveSecret, type SecretArgs } from "./secret.ts";
+import { readSecret, resolveSecret, type SecretArgs, type Wanted } from "./secret.ts";
 import type { Column } from "./table.ts";
 import { visible, visibleLines } from "./visible.ts";
 
@@ -42,6 +42,8 @@ export type Desk = {
    * A generated one is shown once and only after the deed: as `password` of the single object that the command prints, else by itself.
    */
   secret(question: string, args: SecretArgs): Promise<string>;
+  /** A secret that a flag expects on standard input: all of that, or what is typed unseen at the terminal. */
+  secretInput(wanted: Wanted): Promise<string>;
   /** All of standard input. */
   input(): Promise<string>;
   /** Standard input as it comes, to its end or until the command is interrupted. */
@@ -91,6 +93,7 @@ export function openDesk({ io, argv, globals, interruption, answers = false }: C
   const place = { env: io.env, cwd: io.cwd, ...(envFile !== undefined && { envFile }) };
   const line = barLine(io, quiet);
   const messages = messagesOn(io, line, { quiet, verbose, colour: isColoured(io, globals.noColor) });
+  const means = { io, signal: interruption.signal, prompt, interactive, warn: messages.warn };
   let unshown: string | undefined;
   const sayHowItEnds = (): void => {
     if (io.stdin.isTTY) messages.say("Reading what is typed here. Ctrl-D on a line of its own ends it.");
@@ -147,17 +150,11 @@ export function openDesk({ io, argv, globals, interruption, answers = false }: C
       return interactive ? await prompt.ask(question) : undefined;
     },
     async secret(question, args) {
-      const { signal } = interruption;
-      const { value, generated } = await resolveSecret(question, args, {
-        io,
-        signal,
-        prompt,
-        interactive,
-        warn: desk.warn,
-      });
+      const { value, generated } = await resolveSecret(question, args, means);
       if (generated) unshown = value;
       return value;
     },
+    secretInput: (wanted) => readSecret(wanted, means),
     input: () => {
       sayHowItEnds();
       return readInput(io, interruption.signal);

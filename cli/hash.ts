@@ -1,3 +1,4 @@
+import { formatSize } from "../src/config/sizes.ts";
 import { type Cost, calibrate, floor } from "../src/core/passwords/calibration.ts";
 import { countHashes } from "../src/core/passwords/census.ts";
 import { settle } from "../src/open.ts";
@@ -29,8 +30,8 @@ const calibrateCommand = command({
       desk.warn(`A hash takes longer than the target, and nothing cheaper is safe: ${recommended.milliseconds} ms.`);
     }
     const { HASH_CONCURRENCY } = settle(desk.place);
-    const most = Math.ceil((recommended.memory * HASH_CONCURRENCY) / 1024);
-    desk.say(`At most ${most} MiB for ${HASH_CONCURRENCY} at once (HASH_CONCURRENCY).`);
+    const most = formatSize(recommended.memory * HASH_CONCURRENCY * 1024);
+    desk.say(`At most ${most} for ${HASH_CONCURRENCY} at once (HASH_CONCURRENCY).`);
     if (!desk.json) {
       return await desk.print(`ARGON2_MEMORY_KIB=${recommended.memory}\nARGON2_TIME_COST=${recommended.passes}`);
     }

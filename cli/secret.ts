@@ -23,6 +23,16 @@ type Means = {
   readonly warn: (message: string) => void;
 };
 
+/** What is to be read from standard input, or typed. */
+export type Wanted = {
+  readonly question: string;
+  readonly noun: "password" | "passphrase" | "address";
+  /** Whether it is typed again, because nothing would tell of a slip. */
+  readonly twice: boolean;
+  /** The ways to give it, for where nobody can be asked. */
+  readonly ways: string;
+};
+
 /** The secret from the one source that `args` names, else from whoever sits at the terminal. */
 export async function resolveSecret(
   question: string,
@@ -35,29 +45,37 @@ export async function resolveSecret(
   }
   // 192 random bits, without a character that a shell would touch.
   if (generate) return { value: Buffer.from(means.io.randomBytes(24)).toString("base64url"), generated: true };
-  // At a terminal everybody could read what is typed: there it is asked for.
-  const given =
-    passwordStdin && !means.io.stdin.isTTY
-      ? await readInput(means.io, means.signal)
-      : passwordFile === undefined
-        ? await askTwice(question, means)
-        : await readPrivateFile("--password-file", resolve(means.io.cwd, passwordFile), means.warn);
-  const value = given.replace(/\r?\n$/, "");
-  if (value === "") fail("usage", { detail: "The password is empty." });
+  const wanted = { question, noun: "password", twice: true, ways: passwordWays } as const;
+  const value = passwordStdin
+    ? await readSecret(wanted, means)
+    : passwordFile === undefined
+      ? filled("password", await typed(wanted, means))
+      : filled("password", await readPrivateFile("--password-file", resolve(means.io.cwd, passwordFile), means.warn));
   return { value, generated: false };
 }
 
-async function askTwice(question: string, { prompt, interactive }: Means): Promise<string> {
+const passwordWays = "--password-stdin, --password-file FILE or --generate";
+
+/** The secret on standard input. At a terminal everybody could read what is typed: there it is asked for, unseen. */
+export async function readSecret(wanted: Wanted, means: Means): Promise<string> {
+  const { io, signal } = means;
+  return filled(wanted.noun, io.stdin.isTTY ? await typed(wanted, means) : await readInput(io, signal));
+}
+
+/** The text of a secret without the end of its line, of which it is no part. */
+export function filled(noun: Wanted["noun"], text: string): string {
+  const value = text.replace(/\r?\n$/, "");
+  return value === "" ? fail("usage", { detail: `The ${noun} is empty.` }) : value;
+}
+
+async function typed({ question, noun, twice, ways }: Wanted, { prompt, interactive }: Means): Promise<string> {
   if (!interactive) {
-    fail("usage", {
-      detail:
-        "A password is needed: use --password-stdin, --password-file FILE or --generate, or run the command on a terminal.",
-    });
+    fail("usage", { detail: `The ${noun} is missing: use ${ways}, or run the command on a terminal.` });
   }
   const first = await prompt.askHidden(`${question}: `);
   if (!first) return "";
-  if ((await prompt.askHidden("The same again: ")) !== first)
-    fail("usage", { detail: "The two passwords differ. Nothing was done." });
+  if (twice && (await prompt.askHidden("The same again: ")) !== first)
+    fail("usage", { detail: `The two ${noun}s differ. Nothing was done.` });
   return first;
 }
 

@@ -1,3 +1,4 @@
+import { formatSize } from "../src/config/sizes.ts";
 import { fail } from "../src/core/errors.ts";
 import { countIssued, inspectToken } from "../src/core/inspection.ts";
 import { previewPurge, purge, purgeKinds } from "../src/core/purging.ts";
@@ -65,7 +66,12 @@ const stats = command({
   description: "Count what was issued: sessions, refresh families, signing keys, and the size of the database.",
   effect: "read",
   async run(_, desk) {
-    await desk.withCore(async (core) => desk.print(issuedView(await countIssued(core))));
+    await desk.withCore(async (core) => {
+      const view = issuedView(await countIssued(core));
+      if (desk.json) return await desk.print(view);
+      const { database_bytes: size, ...counts } = view;
+      return await desk.print({ ...counts, database_size: formatSize(size) });
+    });
   },
 });
 

@@ -24,6 +24,7 @@ import { openMail } from "./open/mail.ts";
 import { databaseFile, heldSecrets, readySecrets, secretShelfOf } from "./open/secrets.ts";
 import type { Dialect, Failures, Migration } from "./store/dialects/dialect.ts";
 import { openSqlite, peekIntoSqlite } from "./store/dialects/sqlite.ts";
+import { isBusy } from "./store/dialects/sqlite-errors.ts";
 import { createStore, type Readers, readersOf, type Store, type Watch } from "./store/store.ts";
 
 export type Place = {
@@ -90,12 +91,19 @@ export async function profileFormOf({ PROFILE_SCHEMA }: Config): Promise<Profile
   return (await import("./core/users/profile-forms.ts")).compileProfileForm(PROFILE_SCHEMA);
 }
 
+type Manner = {
+  /** Where the database's address was written. */
+  readonly source?: string;
+  /** How long a file is waited for that another process keeps, in milliseconds; without it as long as anybody waits. */
+  readonly patience?: number;
+};
+
 /** The database alone, whatever its schema: for migrating. Fails with `not_initialised` where its file is missing and `make` is off. */
 export async function openDatabase(
   config: Config,
   cwd: string,
   make: boolean,
-  source = "DATABASE_URL",
+  { source = "DATABASE_URL", patience }: Manner = {},
 ): Promise<Dialect> {
   const { DATABASE_URL } = config;
   const failures = failuresOf(source);
@@ -115,9 +123,10 @@ export async function openDatabase(
     });
   if (config.NODE_ENV === "production") refuseLooseModes(file);
   try {
-    return openSqlite({ file, synchronous: config.SQLITE_SYNCHRONOUS }, failures);
+    const { SQLITE_SYNCHRONOUS: synchronous } = config;
+    return openSqlite({ file, synchronous, ...(patience !== undefined && { patience }) }, failures);
   } catch (error) {
-    throw failures.unavailable(error);
+    throw isBusy(error) ? failures.busy(error) : failures.unavailable(error);
   }
 }
 
@@ -253,7 +262,7 @@ export async function openTarget(
   { now, rehearsal, source = "--to" }: { readonly now: Date; readonly rehearsal: boolean; readonly source?: string },
 ): Promise<Store | undefined> {
   if (rehearsal && target.dialect === "sqlite" && !existsSync(resolve(cwd, target.file))) return undefined;
-  const database = await openDatabase({ ...config, DATABASE_URL: target }, cwd, true, source);
+  const database = await openDatabase({ ...config, DATABASE_URL: target }, cwd, true, { source });
   try {
     const status = await database.migrations.status();
     const fits = status.every(({ state }) => state === "applied" || state === "ahead");

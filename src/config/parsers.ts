@@ -221,6 +221,9 @@ export type DatabaseUrl =
 
 const databaseForms = "such as sqlite:./data/auth.db or postgres://user:password@host/database";
 
+/** A path that is nothing else: a word by itself may be a host, a database, or a slip. */
+const isPath = (value: string): boolean => /^\.{0,2}\//.test(value) || /\.(db3?|sqlite3?)$/i.test(value);
+
 /** The forms that other tools write are understood: `postgresql+asyncpg://`, `sqlite:///./data/auth.db`, `file:`. */
 export const databaseUrl: Parser<DatabaseUrl> = (value) => {
   const [, scheme, rest = ""] = /^([a-z][a-z0-9+]*):(.*)$/i.exec(value) ?? [undefined, undefined, value];
@@ -234,7 +237,8 @@ export const databaseUrl: Parser<DatabaseUrl> = (value) => {
       ? { dialect: "postgres", url }
       : unfit("a Postgres address, such as postgres://user:password@host:5432/database?sslmode=verify-full");
   }
-  if (dialect && !["sqlite", "sqlite3", "file"].includes(dialect)) return unfit(`SQLite or Postgres, ${databaseForms}`);
+  const isFile = dialect === undefined ? isPath(value) : ["sqlite", "sqlite3", "file"].includes(dialect);
+  if (!isFile) return unfit(`SQLite or Postgres, ${databaseForms}`);
   const file = sqliteFile(dialect, rest);
   if (file === "" || file.includes(":memory:"))
     return unfit("a SQLite file; a database in memory would be lost at every restart");

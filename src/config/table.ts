@@ -132,7 +132,7 @@ export const table = {
       fallback: "./data",
     }),
     DATABASE_URL: required({
-      doc: "Where the data is: `sqlite:./data/auth.db`, `sqlite:///./data/auth.db`, `file:/var/lib/authctl/auth.db` or a path; or `postgres://user:password@host:5432/database?sslmode=verify-full`, with `sslmode` and the other parameters of libpq.",
+      doc: "Where the data is: `sqlite:./data/auth.db`, `sqlite:///./data/auth.db`, `file:/var/lib/authctl/auth.db` or a path that begins with `/` or `./` or ends with `.db`; or `postgres://user:password@host:5432/database?sslmode=verify-full`, with `sslmode` and the other parameters of libpq.",
       parse: databaseUrl,
       fallback: (chosen) => `sqlite:${String(chosen["DATA_DIR"])}/auth.db`,
       fallbackDoc: "sqlite:./data/auth.db (in DATA_DIR)",

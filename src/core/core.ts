@@ -108,6 +108,8 @@ export type SecretShelf = {
    * may come from where only whoever starts the server can put them.
    */
   keep(secrets: readonly string[]): void;
+  /** Takes away what a `keep` has left that was killed. For whoever makes sure that nobody else keeps any just now. */
+  tidy(): void;
   /** What a person knows it by: the name of a file, or of a setting. */
   readonly name: string;
 };

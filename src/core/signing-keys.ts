@@ -7,6 +7,7 @@ import type { SigningAlgorithm, SigningKey } from "../store/tables.ts";
 import type { Actor } from "./actors.ts";
 import type { Core } from "./core.ts";
 import { fail } from "./errors.ts";
+import { adminRole } from "./roles.ts";
 import { open, sha256 } from "./secrets.ts";
 import { mintKey, publishKey } from "./signing-keys/minting.ts";
 
@@ -89,7 +90,7 @@ export async function rereadKeys(core: Core): Promise<void> {
   await readKeys(core);
 }
 
-/** The key that signs. Where several servers began at once with different algorithms, all of them choose the same one. */
+/** The key that signs. Where a database has several from before there could be only one, all servers choose the same one. */
 export const activeOf = (keys: readonly SigningKey[]): SigningKey | undefined =>
   keys
     .filter(({ state }) => state === "active")
@@ -141,8 +142,9 @@ function privatePart(core: Core, row: SigningKey): JWK {
 
 /**
  * Sees to it that there is a key to sign with, and one of the wanted algorithm to come after it. Any number of
- * processes may do this at once: an index of the database lets one of them win. An algorithm that is new to this
- * database does not sign because of a setting: its key is published, and `key rotate` lets it sign.
+ * processes may do this at once, with whatever algorithms: they take turns, and the first key is that of the first.
+ * An algorithm that is new to this database does not sign because of a setting: its key is published, and
+ * `key rotate` lets it sign.
  */
 export async function ensureSigningKeys(core: Core, by: Actor): Promise<void> {
   const algorithm = core.settings.TOKEN_ALGORITHM;
@@ -153,6 +155,8 @@ export async function ensureSigningKeys(core: Core, by: Actor): Promise<void> {
   if (activeOf(rows)) await currentKeys(core);
   const minted = await Promise.all(missing.map(async (state) => ({ state, key: await mintKey(core, algorithm) })));
   await core.store.write(async (tx) => {
+    // Before there is a first key there is none to be claimed; this role is there as soon as the tables are.
+    await tx.users.claimRole(adminRole);
     await tx.signingKeys.claim();
     const still = missingOf(await tx.signingKeys.current(), algorithm);
     for (const { state, key } of minted) if (still.includes(state)) await publishKey(core, tx, by, state, key);

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { systemClock } from "../adapters/system.ts";
+import { formatSize } from "../config/sizes.ts";
 import { type Config, loadConfig, type Problem } from "../config.ts";
 import type { Actor } from "../core/actors.ts";
 import type { Core, Log } from "../core/core.ts";
@@ -26,7 +27,7 @@ import { openCore, openDatabase, type Place, profileFormOf, settle } from "../op
 import type { Dialect } from "../store/dialects/dialect.ts";
 import { backupDirectory } from "./backups.ts";
 import { databaseFile, heldSecrets, secretFile } from "./secrets.ts";
-import { examineWriting } from "./writing.ts";
+import { examineWriting, heldByAnother } from "./writing.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -104,6 +105,9 @@ type Means = {
   readonly told: Examined[];
 };
 
+/** How long somebody may keep the file before that is a finding, in milliseconds: a batch of a purge is far shorter. */
+const patience = 1_500;
+
 const inDatabase = ["keys", "outbox", "clock", "backup", "purge", "servers"] as const;
 
 async function examineDatabaseParts(place: Place, config: Config, hasSecret: boolean, means: Means): Promise<void> {
@@ -111,8 +115,14 @@ async function examineDatabaseParts(place: Place, config: Config, hasSecret: boo
   let database: Dialect | undefined;
   try {
     const opens = await look("database", async () => {
-      database = await openDatabase(config, place.cwd, false);
-      return [];
+      try {
+        database = await openDatabase(config, place.cwd, false, { patience });
+        return [];
+      } catch (error) {
+        const held = heldByAnother(error, config, place.cwd);
+        if (!held) throw error;
+        return [held];
+      }
     });
     if (!opens || !database) return skip(["schema", ...inDatabase], "The database could not be opened.");
     const dialect = database;
@@ -225,7 +235,7 @@ async function examineDisk(config: Config, cwd: string): Promise<Finding[]> {
     ];
     if (free < Math.max(leastFree, size)) {
       findings.push({
-        problem: `The disk of ${directory} has ${Math.floor(free / 1024 ** 2)} MiB left.`,
+        problem: `The disk of ${directory} has ${formatSize(free)} left.`,
         remedy: "Make room: without it nothing can be written, not even a sign-out.",
       });
     }

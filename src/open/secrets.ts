@@ -62,6 +62,7 @@ export function secretShelfOf({ config, files }: Pick<Loaded, "config" | "files"
         detail:
           "SECRET_KEY is set where only whoever starts the servers can change it. `authctl secret rotate --print` prints what it has to be set to: the new secret and the present ones. Set that, restart the servers one after the other, then run `authctl secret rotate --resume`.",
       }),
+    tidy: () => {},
   };
 }
 
@@ -69,6 +70,7 @@ const fileShelf = (file: string): SecretShelf => ({
   name: file,
   read: () => read(file),
   keep: (all) => keep(file, all),
+  tidy: () => tidy(file),
 });
 
 function read(file: string): readonly string[] {
@@ -99,7 +101,7 @@ function keep(file: string, all: readonly string[]): void {
     // A link stays one: it is the file behind it that is replaced.
     const place = realpathSync(file);
     const { mode, uid, gid } = statSync(place);
-    const aside = `${place}.new`;
+    const aside = asideOf(place);
     rmSync(aside, { force: true });
     writeDurably(aside, `${all.join("\n")}\n`, { mode: mode & 0o700, uid, gid });
     renameSync(aside, place);
@@ -108,6 +110,17 @@ function keep(file: string, all: readonly string[]): void {
     const { code } = error as NodeJS.ErrnoException;
     const detail = `${file} cannot be replaced (${code}). Run the command as whoever may write there; where nobody may, \`authctl secret rotate --print\` prints what the file has to hold. Then run \`authctl secret rotate --resume\`.`;
     fail("secret_not_writable", { detail });
+  }
+}
+
+const asideOf = (place: string): string => `${place}.new`;
+
+/** What was written aside by a process that was killed before it was renamed: every secret stands in it. */
+function tidy(file: string): void {
+  try {
+    rmSync(asideOf(realpathSync(file)), { force: true });
+  } catch {
+    // Of whoever may not write there: the next one to keep secrets writes over it.
   }
 }
 

@@ -8,6 +8,17 @@ import type { Dialect } from "../store/dialects/dialect.ts";
 import { createStore } from "../store/store.ts";
 import { databaseFile } from "./secrets.ts";
 
+/** Who keeps the file, and how to find it; none where the error is of another kind. */
+export function heldByAnother(error: unknown, config: Config, cwd: string): Finding | undefined {
+  const isHeld = error instanceof DomainError && error.code === "database_busy";
+  const file = databaseFile(config, cwd);
+  if (!isHeld || file === undefined) return undefined;
+  return {
+    problem: "Another process keeps the database from being written.",
+    remedy: `Find it: \`fuser -v ${file}\` or \`lsof ${file}\` names who has the file open. It holds up every write until it commits or ends.`,
+  };
+}
+
 /** A write of a row that goes again: a disk that is full or a file that is read-only answers every question. */
 export async function examineWriting(database: Dialect, config: Config, cwd: string): Promise<Finding[]> {
   const store = createStore(database);
@@ -17,12 +28,8 @@ export async function examineWriting(database: Dialect, config: Config, cwd: str
     await store.write((tx) => tx.servers.beat(row));
     await store.write((tx) => tx.servers.remove(row.id));
   } catch (error) {
-    if (error instanceof DomainError && error.code === "database_busy") {
-      const problem = "Another process keeps the database from being written.";
-      const file = databaseFile(config, cwd) ?? "FILE";
-      const remedy = `Find it: \`fuser -v ${file}\` or \`lsof ${file}\` names who has the file open.`;
-      return [{ problem, remedy: `${remedy} It holds up every write until it commits or ends.` }];
-    }
+    const held = heldByAnother(error, config, cwd);
+    if (held) return [held];
     const unknown = {
       problem: "The database can be read, and not written.",
       remedy: "Make room on its disk, and its file writable for the user of the server.",

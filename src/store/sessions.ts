@@ -20,7 +20,7 @@ import {
 } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import type { Db } from "./dialects/dialect.ts";
-import { givenRow, givenText, prepared } from "./dialects/prepared.ts";
+import { givenFor, givenRow, givenText, prepared } from "./dialects/prepared.ts";
 import { expiryReaders, expiryWriters } from "./expiry.ts";
 import { gathered } from "./gathered.ts";
 import { strides } from "./strides.ts";
@@ -156,7 +156,7 @@ export const sessionReaders = (db: Db, tables: Tables) => {
         and(
           eq(sessions.userId, givenText("userId")),
           isNull(sessions.revokedAt),
-          gt(sessions.idleExpiresAt, sql.param(sql.placeholder("at"), sessions.idleExpiresAt)),
+          gt(sessions.idleExpiresAt, givenFor(sessions.idleExpiresAt, "at")),
           eq(sessions.epoch, users.epoch),
         ),
       )

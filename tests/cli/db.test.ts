@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import { commands } from "../../cli/run.ts";
 import { person, Shell, sessionsOf } from "../support/cli.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres-server.ts";
@@ -111,6 +112,31 @@ describe.concurrent("db copy", () => {
     using shell = new Shell();
     expect((await typed(shell, `db copy ${flags}`.trim().split(" "))).code).toBe(2);
   });
+
+  test.each(["nonsense", "db.example.com/authctl", "db.example.com:5432/authctl", "data/auth", "auth.db.old"])(
+    "makes no file of what is no address of one, and says what to write: %s",
+    async (address) => {
+      using shell = await withData();
+      const there = readdirSync(shell.directory);
+      const { code, stdout, stderr } = await shell.run(`db copy --to ${address}`);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toContain("sqlite:./data/auth.db or postgres://user:password@host/database");
+      expect(readdirSync(shell.directory)).toEqual(there);
+      const served = await shell.run("user list", { env: { DATABASE_URL: address } });
+      expect(served.code).toBe(78);
+      expect(readdirSync(shell.directory)).toEqual(there);
+    },
+  );
+
+  test.each(["./there", "../$HERE/there", "there.db", "sub/there.SQLITE3", "file:there", "sqlite:there"])(
+    "takes a file as DATABASE_URL does: %s",
+    async (form) => {
+      using shell = await withData();
+      const address = form.replace("$HERE", basename(shell.directory));
+      expect((await shell.run(`db copy --to ${address}`)).code).toBe(0);
+      expect(await shell.json("session list", { env: { DATABASE_URL: address } })).toHaveLength(3);
+    },
+  );
 
   test("reads the address from a file, from the environment, and from standard input", async () => {
     using shell = await withData();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { person, Shell, sessionsOf } from "../support/cli.ts";
 import { createTestClock } from "../support/clock.ts";
 import { takeOver } from "../support/secrets.ts";
@@ -36,6 +36,20 @@ test("what a first start that was killed has left of a secret goes with the next
   expect((await shell.run("user list")).code).toBe(0);
   const left = readdirSync(shell.file("data")).filter((name) => names.includes(name));
   expect(left.toSorted()).toEqual(["secret.key.4711", "secret.key.old"]);
+});
+
+test("what a rotation that was killed has left of the secrets goes with the next one, and with a retirement", async () => {
+  using shell = await withAda();
+  const [only] = await list(shell);
+  const aside = shell.file("data/secret.key.new");
+  for (const [line, code] of [
+    ["secret rotate --resume", 0],
+    [`secret retire -- ${only!.version}`, 4],
+  ] as const) {
+    writeFileSync(aside, readFileSync(shell.file("data/secret.key")), { mode: 0o600 });
+    expect((await shell.run(line)).code).toBe(code);
+    expect(existsSync(aside)).toBeFalse();
+  }
 });
 
 describe("secret status", () => {

@@ -132,6 +132,71 @@ describe("a password", () => {
   });
 });
 
+describe("a secret that a flag expects on standard input", () => {
+  const passphrase = "tide lantern orbit 57 walnut";
+  const create = ["backup", "create", "--passphrase-stdin", "--verbose"];
+  const backups = () => readdirSync(shell.file("data")).includes("backups") && readdirSync(shell.file("data/backups"));
+  const unseen = async (terminal: Terminal, question: string, text: string) => {
+    await terminal.sees(question);
+    await until("nothing is shown", () => !terminal.echoes);
+    terminal.type(text);
+  };
+
+  test("is typed unseen: twice where it locks a backup, and once where it opens one", async () => {
+    await using locking = new Terminal(shell, create);
+    await unseen(locking, "Passphrase of the backup: ", passphrase + keys.enter);
+    await unseen(locking, "The same again: ", passphrase + keys.enter);
+    expect(await locking.ended()).toBe(0);
+    const file = shell.file(`data/backups/${(backups() || [])[0]}`);
+    expect((await shell.run(["backup", "verify", file, "--passphrase-stdin"], { input: passphrase })).code).toBe(0);
+    const told = [locking.told];
+    const openings = [
+      [["verify", file], passphrase, 0],
+      [["verify", file], passphrase.toUpperCase(), 77],
+      // The database is not empty.
+      [["restore", file, "--yes"], passphrase, 4],
+    ] as const;
+    for (const [words, typed, expected] of openings) {
+      await using opening = new Terminal(shell, ["backup", ...words, "--passphrase-stdin"]);
+      await unseen(opening, "Passphrase of the backup: ", typed + keys.enter);
+      expect(await opening.ended()).toBe(expected);
+      expect(opening.told).not.toContain("The same again");
+      expect(opening.echoes).toBeTrue();
+      told.push(opening.told);
+    }
+    expect(told.join("\n")).not.toMatch(/lantern/i);
+  });
+
+  test.each([
+    ["that differs the second time", `${passphrase} 2${keys.enter}`, 2],
+    ["that is given up with Ctrl-C", `tide${keys.ctrlC}`, 130],
+    ["that is given up with Ctrl-D", keys.ctrlD, 2],
+  ])("and %s locks nothing, and leaves the terminal as it was", async (_, second, expected) => {
+    const before = backups();
+    await using terminal = new Terminal(shell, create);
+    await unseen(terminal, "Passphrase of the backup: ", passphrase + keys.enter);
+    await unseen(terminal, "The same again: ", second);
+    expect(await terminal.ended()).toBe(expected);
+    expect(terminal.told).not.toContain("lantern");
+    expect(terminal.echoes).toBeTrue();
+    expect(backups()).toEqual(before);
+  });
+
+  test("is not waited for where nobody may be asked", async () => {
+    await using terminal = new Terminal(shell, [...create, "--no-input"]);
+    expect(await terminal.ended()).toBe(2);
+    expect(terminal.told).toContain("--passphrase-file FILE");
+  });
+
+  test("is an address of a database, too, with the password in it", async () => {
+    await using terminal = new Terminal(shell, ["db", "copy", "--to", "-"]);
+    await unseen(terminal, "Address of the target: ", `postgres://root:hunter2@127.0.0.1:1/none${keys.enter}`);
+    expect(await terminal.ended()).toBe(69);
+    expect(terminal.told).not.toContain("hunter2");
+    expect(terminal.echoes).toBeTrue();
+  });
+});
+
 describe("a table", () => {
   const shown = async (words: string, columns: number, env: Record<string, string> = {}) => {
     await using terminal = new Terminal(shell, words.split(" "), { columns, env });

@@ -57,6 +57,7 @@ async function alone<T>(core: Core, work: () => Promise<T>): Promise<T> {
   const release = await core.store.lock("secret");
   if (!release) return fail("lock_held", { detail: "Another rotation of the secret is running. Wait for it to end." });
   try {
+    core.secretShelf.tidy();
     return await work();
   } finally {
     await release();

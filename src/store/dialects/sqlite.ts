@@ -9,10 +9,18 @@ import { causedByStorage, isBusy } from "./sqlite-errors.ts";
 import { sqliteKit } from "./sqlite-kit.ts";
 import { sqliteMigrations } from "./sqlite-migrations.ts";
 
-export type SqliteOptions = { readonly file: string; readonly synchronous: "full" | "normal" };
+export type SqliteOptions = {
+  readonly file: string;
+  readonly synchronous: "full" | "normal";
+  /** How long whoever writes waits for another process that does, in milliseconds; without it about ten seconds. */
+  readonly patience?: number;
+};
 
-/** Attempts to begin a transaction while another process writes: about ten seconds in all. */
-const attempts = 750;
+const usualPatience = 9_750;
+/** How long opening waits at most, in milliseconds. */
+const openingPatience = 5_000;
+/** What one attempt to begin a transaction takes with the pause behind it, on average, in milliseconds. */
+const attemptTakes = 13;
 /** How long one attempt holds up this process, in milliseconds. Longer waits are spent outside SQLite, so that requests go on being answered. */
 const attemptTimeout = 1;
 
@@ -38,7 +46,8 @@ type Waiting = {
  * ended by hand, because the driver's own `transaction()` commits at the first await of an async function.
  */
 export function openSqlite(options: SqliteOptions, failures: Failures, toDisk: ToDisk = syncData): Dialect {
-  const { file } = options;
+  const { file, patience = usualPatience } = options;
+  const attempts = Math.ceil(patience / attemptTakes);
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   // Made here, so that nobody else can read it even for a moment; the files beside it take over its mode.
   closeSync(openSync(file, "a", 0o600));
@@ -46,7 +55,7 @@ export function openSqlite(options: SqliteOptions, failures: Failures, toDisk: T
   const connect = (...pragmas: string[]): Database => {
     const db = new Database(file, { create: false, readwrite: true });
     // First of all: without it six processes that open the file at once fail in two of three cases.
-    db.run("PRAGMA busy_timeout = 5000");
+    db.run(`PRAGMA busy_timeout = ${Math.min(openingPatience, patience)}`);
     for (const pragma of pragmas) db.run(`PRAGMA ${pragma}`);
     return withStatements(db);
   };

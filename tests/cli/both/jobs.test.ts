@@ -3,6 +3,7 @@ import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { databaseShell, person, type Shell, sessionsOf } from "../../support/cli.ts";
 import { createTestClock } from "../../support/clock.ts";
+import { Terminal } from "../../support/terminal.ts";
 
 const program = join(import.meta.dir, "../../../cli/authctl.ts");
 
@@ -205,4 +206,20 @@ test("stats tells how things stand", async () => {
     purgeable: { sessions: 3, tries: 0 },
   });
   expect((await shell.run("stats")).stdout).toContain("\npurgeable_sessions\t3\n");
+});
+
+test("sizes are told in units to people, and in bytes to programs", async () => {
+  await using shell = await databaseShell();
+  const lines = ["stats", "token stats", "backup create --plain --verbose"];
+  for (const line of lines) {
+    const { code, stdout } = await shell.run(line);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^(database_)?size\t\d+(\.\d)? (B|[KM]iB)$/m);
+    expect(stdout).not.toContain("bytes");
+    const told = await shell.json(line.replace(" --verbose", ""));
+    expect(told["database_bytes"] ?? told["bytes"]).toBeGreaterThan(100);
+  }
+  await using terminal = new Terminal(shell, ["stats"]);
+  expect(await terminal.ended()).toBe(0);
+  expect(terminal.screen.join("\n")).toMatch(/^database size +\d+\.\d [KM]iB$/m);
 });
