@@ -125,16 +125,15 @@ function inTime(now: Date, claims: AccessClaims, options: { expired: boolean }):
 
 /** What a token says at any time, verified once. `undefined` where none of the keys is its own. */
 function claimsBy(core: Core, { verifying }: Keys, token: string): AccessClaims | "forged" | undefined {
-  const remembered = rememberedBy(verifying);
   const hash = sha256(token);
-  const known = remembered.get(hash);
+  const known = verifiedBy.get(verifying)?.get(hash);
   if (known) return known;
   const header = isTokenLike(token) ? headerOf(token) : undefined;
   if (!header) return "forged";
   const key = verifying.get(header.kid);
   if (!key) return undefined;
   const claims = isSigned(key, header, token) ? claimsIn(core, token) : undefined;
-  if (claims) remember(remembered, hash, claims);
+  if (claims) remember(rememberedBy(verifying), hash, claims);
   return claims ?? "forged";
 }
 
