@@ -1,8 +1,17 @@
-import { type JWTHeaderParameters, errors as jose, jwtVerify, SignJWT } from "jose";
-import type { Session } from "../store/tables.ts";
+import { verify } from "node:crypto";
+import { decodeJwt, decodeProtectedHeader, errors as jose, SignJWT } from "jose";
+import type { Session, SigningAlgorithm } from "../store/tables.ts";
 import type { Core } from "./core.ts";
 import { sha256 } from "./secrets.ts";
-import { clockSkew, currentKeys, type Keys, keysAtHand, signingKey, verifyingKey } from "./signing-keys.ts";
+import {
+  clockSkew,
+  currentKeys,
+  type Keys,
+  keysAtHand,
+  keysWith,
+  signingKey,
+  type VerifyingKey,
+} from "./signing-keys.ts";
 
 /** The client of those who sign in here directly, not through OAuth (RFC 9068, section 2.2). */
 export const firstPartyClient = "first-party";
@@ -89,22 +98,24 @@ export async function verifyAccessToken(
   token: string,
   options = { expired: false },
 ): Promise<AccessClaims | undefined> {
-  if (token.length > longestToken || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return undefined;
-  const { verifying } = await currentKeys(core);
-  const remembered = rememberedBy(verifying);
-  const hash = sha256(token);
-  const claims = remembered.get(hash) ?? (await verifySignature(core, token));
-  if (!claims) return undefined;
-  remember(remembered, hash, claims);
-  return inTime(core.clock.now(), claims, options);
+  // Before the keys are read, so that nonsense asks the database for nothing.
+  if (!isTokenLike(token)) return undefined;
+  const claims =
+    claimsBy(core, await currentKeys(core), token) ?? claimsBy(core, await keysWith(core, kidOf(token)), token);
+  return claims === undefined || claims === "forged" ? undefined : inTime(core.clock.now(), claims, options);
 }
 
-/** The same at once, where the token was verified before by keys that need not be read again. */
-export function claimsAtHand(core: Core, token: string, now: Date): AccessClaims | undefined {
+/** The same at once, where the keys need not be read again. `forged` where other keys would change nothing. */
+export function claimsAtHand(core: Core, token: string, now: Date): AccessClaims | "forged" | undefined {
   const keys = keysAtHand(core, now);
-  const claims = keys && verifiedBy.get(keys.verifying)?.get(sha256(token));
-  return claims && inTime(now, claims, { expired: false });
+  const claims = keys && claimsBy(core, keys, token);
+  return claims === undefined || claims === "forged" ? claims : inTime(now, claims, { expired: false });
 }
+
+/** One spelling of each part: in its last letter base64url leaves bits over that a decoder would ignore. */
+const part = "(?:[\\w-]{4})*(?:[\\w-]{4}|[\\w-]{2}[AEIMQUYcgkosw048]|[\\w-][AQgw])";
+const threeParts = new RegExp(`^${part}\\.${part}\\.${part}$`);
+const isTokenLike = (token: string): boolean => token.length <= longestToken && threeParts.test(token);
 
 /** Our own expiry has no leeway; what another machine's clock wrote into `nbf` has. */
 function inTime(now: Date, claims: AccessClaims, options: { expired: boolean }): AccessClaims | undefined {
@@ -112,37 +123,66 @@ function inTime(now: Date, claims: AccessClaims, options: { expired: boolean }):
   return begun && (options.expired || claims.expiresAt.getTime() > now.getTime()) ? claims : undefined;
 }
 
-async function verifySignature(core: Core, token: string): Promise<AccessClaims | undefined> {
-  const signature = token.slice(token.lastIndexOf(".") + 1);
-  // One spelling of a signature: base64url leaves bits over that a decoder would ignore.
-  if (Buffer.from(signature, "base64url").toString("base64url") !== signature) return undefined;
-  try {
-    const { payload } = await jwtVerify(token, (header) => keyFor(core, header), {
-      algorithms: ["ES256", "EdDSA", "RS256"],
-      typ: "at+jwt",
-      issuer: core.settings.PUBLIC_URL,
-      audience: core.settings.TOKEN_AUDIENCE,
-      requiredClaims: ["exp", "iat", "sub", "jti", "sid"],
-      // The time is asked for separately, each time that the token is presented.
-      clockTolerance: Number.MAX_SAFE_INTEGER,
-    });
-    const { sub, sid, jti, exp, iat, nbf = iat } = payload;
-    const isText = (value: unknown): value is string => typeof value === "string";
-    if (!isText(sub) || !isText(sid) || !isText(jti) || exp === undefined || nbf === undefined) return undefined;
-    const [notBefore, expiresAt] = [new Date(nbf * 1000), new Date(exp * 1000)];
-    return { userId: sub, sessionId: sid, tokenId: jti, notBefore, expiresAt };
-  } catch (error) {
-    if (error instanceof jose.JOSEError || error instanceof TypeError || error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+/** What a token says at any time, verified once. `undefined` where none of the keys is its own. */
+function claimsBy(core: Core, { verifying }: Keys, token: string): AccessClaims | "forged" | undefined {
+  const hash = sha256(token);
+  const known = verifiedBy.get(verifying)?.get(hash);
+  if (known) return known;
+  const header = isTokenLike(token) ? headerOf(token) : undefined;
+  if (!header) return "forged";
+  const key = verifying.get(header.kid);
+  if (!key) return undefined;
+  const claims = isSigned(key, header, token) ? claimsIn(core, token) : undefined;
+  if (claims) remember(rememberedBy(verifying), hash, claims);
+  return claims ?? "forged";
 }
 
-/** The key of the token's `kid`, for its own algorithm alone: the header chooses neither (RFC 8725, section 3.1). */
-async function keyFor(core: Core, header: JWTHeaderParameters) {
-  const known =
-    typeof header.kid === "string" && !foreignMembers.some((name) => name in header)
-      ? await verifyingKey(core, header.kid)
-      : undefined;
-  if (!known || known.algorithm !== header.alg) throw new jose.JWSInvalid("no such key");
-  return known.key;
+type Header = { readonly kid: string; readonly alg: unknown };
+
+/** The header of what may be a token of ours (RFC 9068, section 4). Its type has two forms (RFC 7515, section 4.1.9). */
+function headerOf(token: string): Header | undefined {
+  const header = unlessMalformed(() => decodeProtectedHeader(token));
+  if (!header || foreignMembers.some((name) => name in header)) return undefined;
+  const { alg, kid, typ } = header;
+  const isAccessToken = isText(typ) && /^(?:application\/)?at\+jwt$/i.test(typ);
+  return isAccessToken && isText(kid) ? { alg, kid } : undefined;
+}
+
+const kidOf = (token: string): string => headerOf(token)?.kid ?? "";
+
+/** What is signed: a hash (RFC 7518, section 3.1), or the text itself (RFC 8037, section 3.1). */
+const hashes: Readonly<Record<SigningAlgorithm, string | null>> = { ES256: "sha256", EdDSA: null, RS256: "sha256" };
+
+/** By the key of the token's `kid`, for its own algorithm alone: the header chooses neither (RFC 8725, section 3.1). */
+function isSigned({ algorithm, key }: VerifyingKey, { alg }: Header, token: string): boolean {
+  if (alg !== algorithm) return false;
+  const end = token.lastIndexOf(".");
+  const [text, signature] = [Buffer.from(token.slice(0, end)), Buffer.from(token.slice(end + 1), "base64url")];
+  // The two numbers of ES256 as they are, not as DER (RFC 7518, section 3.4).
+  return verify(hashes[algorithm], text, { key, dsaEncoding: "ieee-p1363" }, signature);
+}
+
+/** The claims of RFC 9068, section 2.2. The time is asked for separately, each time that the token is presented. */
+function claimsIn({ settings }: Core, token: string): AccessClaims | undefined {
+  const { iss, aud, sub, sid, jti, exp, iat, nbf = iat } = unlessMalformed(() => decodeJwt(token)) ?? {};
+  const isMeant = iss === settings.PUBLIC_URL && [aud].flat().includes(settings.TOKEN_AUDIENCE);
+  if (!isMeant || !isText(sub) || !isText(sid) || !isText(jti)) return undefined;
+  if (!isTime(iat) || !isTime(nbf) || !isTime(exp)) return undefined;
+  const [notBefore, expiresAt] = [new Date(nbf * 1000), new Date(exp * 1000)];
+  return { userId: sub, sessionId: sid, tokenId: jti, notBefore, expiresAt };
+}
+
+const isText = (value: unknown): value is string => typeof value === "string";
+
+/** Seconds that a date can hold. */
+const isTime = (value: unknown): value is number => typeof value === "number" && Math.abs(value) <= 8.64e12;
+
+/** What jose reads; `undefined` where it says that there is nothing to read. */
+function unlessMalformed<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof jose.JOSEError || error instanceof TypeError) return undefined;
+    throw error;
+  }
 }

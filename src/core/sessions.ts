@@ -140,6 +140,7 @@ export function recognise(core: Core, token: string, client: Client, now: Date):
   const kept = stillKept(core);
   const isSessionToken = token.startsWith(tokenPrefix);
   const standing = kept && (isSessionToken ? kept.ofTokens.get(sha256(token)) : standingAtHand(core, kept, token, now));
+  if (standing === "forged") return standing;
   if (!standing) return isSessionToken && !sessionOfToken(core, token) ? "forged" : undefined;
   const { session, user } = standing;
   const isOrdinary =
@@ -148,8 +149,9 @@ export function recognise(core: Core, token: string, client: Client, now: Date):
   return isOrdinary ? { session, user, roles: standing.roles, by } : undefined;
 }
 
-function standingAtHand(core: Core, { standings }: Kept, token: string, now: Date): Standing | undefined {
+function standingAtHand(core: Core, { standings }: Kept, token: string, now: Date): Standing | "forged" | undefined {
   const claims = claimsAtHand(core, token, now);
+  if (claims === "forged") return claims;
   const standing = claims && standings.get(claims.sessionId);
   return standing?.user.id === claims?.userId ? standing : undefined;
 }

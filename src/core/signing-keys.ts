@@ -2,6 +2,7 @@
  * The keys that sign access tokens: next → active → retiring → retired. Which one signs is said by their states in
  * the database alone, whatever the settings of a server say; TOKEN_ALGORITHM is what is wanted.
  */
+import { KeyObject } from "node:crypto";
 import { type CryptoKey, importJWK, type JWK } from "jose";
 import type { SigningAlgorithm, SigningKey } from "../store/tables.ts";
 import type { Actor } from "./actors.ts";
@@ -20,13 +21,15 @@ export const freshFor = 5_000;
 /** An unknown `kid` makes the keys be read again; for so long after that was in vain it does not, in milliseconds. */
 const rereadAfter = 1_000;
 
-export type VerifyingKey = { readonly kid: string; readonly algorithm: SigningAlgorithm; readonly key: CryptoKey };
+type Named<Key> = { readonly kid: string; readonly algorithm: SigningAlgorithm; readonly key: Key };
+/** As node:crypto takes it, which verifies at once. */
+export type VerifyingKey = Named<KeyObject>;
 
 export type Keys = {
   readonly readAt: number;
   /** Which keys there are, each in its state. */
   readonly states: string;
-  readonly signing: VerifyingKey & Pick<SigningKey, "longestLife">;
+  readonly signing: Named<CryptoKey> & Pick<SigningKey, "longestLife">;
   readonly verifying: ReadonlyMap<string, VerifyingKey>;
   /** The JWKS (RFC 7517, section 5), and its ETag. */
   readonly document: string;
@@ -53,7 +56,7 @@ export function keysAtHand({ keyCache: { keys } }: Pick<Core, "keyCache">, now: 
  * a key that still verifies everywhere, and where a key has leaked all servers are called to read them anew. Whose
  * tokens live longer than the key knows of says so before it signs, so that the key is not retired before them.
  */
-export async function signingKey(core: Core): Promise<VerifyingKey> {
+export async function signingKey(core: Core): Promise<Keys["signing"]> {
   const { ACCESS_TOKEN_TTL } = core.settings;
   const { signing } = await currentKeys(core);
   if (signing.longestLife >= ACCESS_TOKEN_TTL) return signing;
@@ -63,16 +66,15 @@ export async function signingKey(core: Core): Promise<VerifyingKey> {
   return await signingKey(core);
 }
 
-/** The key that a token names. `undefined` where there is none, after one more look at the database. */
-export async function verifyingKey(core: Core, kid: string): Promise<VerifyingKey | undefined> {
+/** The keys, after one more look at the database where none of them has this `kid`. */
+export async function keysWith(core: Core, kid: string): Promise<Keys> {
   const keys = await currentKeys(core);
-  const known = keys.verifying.get(kid);
   const now = core.clock.now().getTime();
   const { inVainAt } = core.keyCache;
-  if (known || (inVainAt !== undefined && isWithin(rereadAfter, inVainAt, now))) return known;
-  const found = (await readKeys(core)).verifying.get(kid);
-  if (!found) core.keyCache.inVainAt = now;
-  return found;
+  if (keys.verifying.has(kid) || (inVainAt !== undefined && isWithin(rereadAfter, inVainAt, now))) return keys;
+  const reread = await readKeys(core);
+  if (!reread.verifying.has(kid)) core.keyCache.inVainAt = now;
+  return reread;
 }
 
 /** One reading for all who ask at the same time. */
@@ -111,7 +113,10 @@ async function loadKeys(core: Core): Promise<Keys> {
       retryAfter: 5,
     });
   const verifying = new Map<string, VerifyingKey>();
-  for (const row of rows) verifying.set(row.kid, await imported(row, row.publicJwk));
+  for (const row of rows) {
+    const key = await imported(row, row.publicJwk);
+    verifying.set(row.kid, { ...key, key: KeyObject.from(key.key) });
+  }
   const document = JSON.stringify({ keys: rows.map(publicJwkOf) });
   return {
     readAt: now.getTime(),
@@ -131,7 +136,7 @@ export const publicJwkOf = ({ publicJwk, kid, algorithm }: SigningKey) => ({
   use: "sig",
 });
 
-async function imported(row: SigningKey, jwk: JWK): Promise<VerifyingKey> {
+async function imported(row: SigningKey, jwk: JWK): Promise<Named<CryptoKey>> {
   return { kid: row.kid, algorithm: row.algorithm, key: (await importJWK(jwk, row.algorithm)) as CryptoKey };
 }
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { createPrivateKey, sign } from "node:crypto";
 import { type CryptoKey, exportJWK, exportSPKI, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
 import { verifyAccessToken } from "../../src/core/access-tokens.ts";
 import { login } from "../../src/core/login.ts";
@@ -44,10 +45,40 @@ const claimsOf = (token: string): Claims => read(parts(token)[1]);
 
 /** Signed as our own server would: what is refused of it is refused for what it says, not for its signature. */
 async function signed(header: Header, claims: Claims, jwk: JWK = ours.privateJwk): Promise<string> {
+  return await signedText(`${part(header)}.${part(claims)}`, jwk);
+}
+
+async function signedText(text: string, jwk: JWK = ours.privateJwk): Promise<string> {
   const key = (await importJWK(jwk, "ES256")) as CryptoKey;
-  const text = `${part(header)}.${part(claims)}`;
   const signature = await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, key, Buffer.from(text));
   return `${text}.${Buffer.from(signature).toString("base64url")}`;
+}
+
+/** Signed by us, with these very bytes in place of the genuine header or claims. */
+const written = ({ header = json(headerOf), claims = json(claimsOf) }: { header?: Bytes; claims?: Bytes }) =>
+  signedText([header, claims].map((bytes) => Buffer.from(bytes as string).toString("base64url")).join("."));
+type Bytes = string | Uint8Array;
+const json = (of: typeof claimsOf): string => JSON.stringify(of(genuine));
+/** The same object with one more member at its end, which is the one that counts where it is there twice. */
+const more = (of: typeof claimsOf, member: string): string => json(of).replace(/\}$/, `,${member}}`);
+const illFormed = (of: typeof claimsOf): Uint8Array =>
+  Buffer.concat([Buffer.from(json(of).replace(/\}$/, ',"x":"')), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]);
+
+/** The genuine token under another signature. */
+const resigned = (change: (signature: Buffer) => Uint8Array): string => {
+  const [header, claims, signature] = parts(genuine);
+  return `${header}.${claims}.${Buffer.from(change(Buffer.from(signature, "base64url"))).toString("base64url")}`;
+};
+const zeros = Buffer.alloc(32);
+/** How many points there are on P-256: both numbers of a signature are between 1 and this less one. */
+const order = Buffer.from("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551", "hex");
+
+const widened = (given: Buffer): Buffer => Buffer.concat([zeros, given.subarray(0, 32), zeros, given.subarray(32)]);
+
+function derSigned(): string {
+  const [header, claims] = parts(genuine);
+  const key = createPrivateKey({ key: ours.privateJwk, format: "jwk" });
+  return `${header}.${claims}.${sign("sha256", Buffer.from(`${header}.${claims}`), key).toString("base64url")}`;
 }
 
 /** The genuine token, signed by us again after `header` and `claims` were changed. `undefined` takes a member away. */
@@ -119,6 +150,47 @@ const forgeries: ReadonlyArray<readonly [string, () => Promise<string> | string]
   ),
   ["an expiry that is a text", () => changed({ claims: { exp: "9999999999" } })],
   ["an expiry that is null", () => changed({ claims: { exp: null } })],
+  ["a beginning that is a text", () => changed({ claims: { nbf: "0" } })],
+  ["a beginning that is null", () => changed({ claims: { nbf: null } })],
+  ["an issue that is a text", () => changed({ claims: { iat: "0" } })],
+  ["a beginning that no clock will reach", () => changed({ claims: { nbf: 1e300 } })],
+  ["an expiry before all time", () => changed({ claims: { exp: -1e300 } })],
+  ["a session that is a number", () => changed({ claims: { sid: 1 } })],
+  ["an id that is a number", () => changed({ claims: { jti: 1 } })],
+  ["several audiences without ours", () => changed({ claims: { aud: ["https://a.example", "https://b.example"] } })],
+  ["no audience in its list", () => changed({ claims: { aud: [] } })],
+  ["a list in its list of audiences", () => changed({ claims: { aud: [[issuer]] } })],
+  ["an object as its audience", () => changed({ claims: { aud: { 0: issuer, length: 1 } } })],
+  ["an issuer in a list", () => changed({ claims: { iss: [issuer] } })],
+  ["its issuer twice, then another's", () => written({ claims: more(claimsOf, '"iss":"https://evil.example"') })],
+  ["its algorithm twice, then none", () => written({ header: more(headerOf, '"alg":"none"') })],
+  ["its type twice, then another", () => written({ header: more(headerOf, '"typ":"JWT"') })],
+  ["all claims in a prototype", () => written({ claims: `{"__proto__":${json(claimsOf)}}` })],
+  ["its header in a prototype", () => written({ header: `{"__proto__":${json(headerOf)}}` })],
+  ["claims in a list", () => written({ claims: `[${json(claimsOf)}]` })],
+  ["claims that are a text", () => written({ claims: JSON.stringify(json(claimsOf)) })],
+  ["claims that are null", () => written({ claims: "null" })],
+  ["claims that are no JSON, signed", () => written({ claims: `${json(claimsOf)}x` })],
+  ["claims that are no UTF-8", () => written({ claims: illFormed(claimsOf) })],
+  ["a header in a list", () => written({ header: `[${json(headerOf)}]` })],
+  ["a header that is no JSON, signed", () => written({ header: `${json(headerOf)}x` })],
+  ["a header that is no UTF-8", () => written({ header: illFormed(headerOf) })],
+  ["a critical member that is null", () => changed({ header: { crit: null } })],
+  ["an encoded payload that says so", () => changed({ header: { crit: ["b64"], b64: true } })],
+  ["a type with a blank", () => changed({ header: { typ: "at+jwt " } })],
+  ["a type with a parameter", () => changed({ header: { typ: "application/at+jwt;v=1" } })],
+  ["a type in a list", () => changed({ header: { typ: ["at+jwt"] } })],
+  ["an algorithm in other letters", () => changed({ header: { alg: "es256" } })],
+  ["an algorithm in a list", () => changed({ header: { alg: ["ES256"] } })],
+  ["the signature in DER", () => derSigned()],
+  ["a signature of zeros", () => resigned(() => Buffer.concat([zeros, zeros]))],
+  ["a signature whose first number is zero", () => resigned((given) => Buffer.concat([zeros, given.subarray(32)]))],
+  ["a signature whose second number is zero", () => resigned((given) => Buffer.concat([given.subarray(0, 32), zeros]))],
+  ["a signature of the order of the curve", () => resigned(() => Buffer.concat([order, order]))],
+  ["its signature without the last byte", () => resigned((given) => given.subarray(0, -1))],
+  ["its signature with a byte more", () => resigned((given) => Buffer.concat([given, Buffer.alloc(1)]))],
+  ["its signature with zeros before both numbers", () => resigned(widened)],
+  ["its signature twice", () => resigned((given) => Buffer.concat([given, given]))],
   ["a subject that is a list", () => changed({ claims: { sub: [claimsOf(genuine)["sub"]] } })],
   [
     "one claim changed under the old signature",
@@ -149,6 +221,19 @@ describe("TK-1 refused, and never with a throw: a token with", () => {
     expect(await verifyAccessToken(core, genuine)).toBeDefined();
   });
 
+  test.each([
+    ["header", (header: string, claims: string) => [respelled(header), claims]],
+    ["payload", (header: string, claims: string) => [header, respelled(claims)]],
+  ] as const)("a %s in another spelling of the same bytes, though it is signed", async (_, respell) => {
+    // Blanks at the end, so that there are bits left over.
+    const [header, claims] = [headerOf, claimsOf].map((of) => {
+      const text = json(of);
+      return Buffer.from(text.padEnd(text.length + ((4 - (text.length % 3)) % 3))).toString("base64url");
+    }) as [string, string];
+    expect(await verifyAccessToken(core, await signedText(`${header}.${claims}`))).toBeDefined();
+    expect(await verifyAccessToken(core, await signedText(respell(header, claims).join(".")))).toBeUndefined();
+  });
+
   test("a signature in another spelling of the same bytes", async () => {
     // 64 bytes fill 85 letters and a third: four bits of the last letter say nothing, and decoders ignore them.
     const spellings = Array.from({ length: 15 }, (_, more) => {
@@ -159,6 +244,27 @@ describe("TK-1 refused, and never with a throw: a token with", () => {
     expect(new Set([genuine, ...spellings].map(bytes)).size).toBe(1);
     expect(new Set([genuine, ...spellings]).size).toBe(16);
     for (const spelling of spellings) expect(await verifyAccessToken(core, spelling)).toBeUndefined();
+  });
+});
+
+/** The last letter of two bits and four that say nothing. */
+function respelled(encoded: string): string {
+  const other = encoded.slice(0, -1) + lastOf[lastOf.indexOf(encoded.at(-1)!) + 1]!;
+  expect(Buffer.from(other, "base64url")).toEqual(Buffer.from(encoded, "base64url"));
+  return other;
+}
+
+describe("TK-1 taken: a token with", () => {
+  test.each([
+    ["its type in other letters", { header: { typ: "AT+JWT" } }],
+    ["its type in full", { header: { typ: "application/at+jwt" } }],
+    ["its type in full, in other letters", { header: { typ: "Application/At+Jwt" } }],
+    ["us among its audiences", { claims: { aud: ["https://other.example", issuer] } }],
+    ["no beginning", { claims: { nbf: undefined } }],
+    ["members that nobody knows", { header: { x: 1 }, claims: { x: 1 } }],
+    ["an expiry between two seconds", { claims: { exp: 9_999_999_999.5 } }],
+  ] satisfies Array<[string, Parameters<typeof changed>[0]]>)("%s", async (_, change) => {
+    expect(await verifyAccessToken(core, await changed(change))).toBeDefined();
   });
 });
 
@@ -241,6 +347,9 @@ test.each(["ES256", "EdDSA", "RS256"])(
     const row = (await other.store.signingKeys.current()).find((key) => key.kid === kid)!;
     expect(await importJWK(row.publicJwk, algorithm)).toBeDefined();
     expect(await verifyAccessToken(other, given.accessToken)).toMatchObject({ userId: given.standing.user.id });
+    const [header, claims, signature] = parts(given.accessToken);
+    for (const altered of [signature.slice(0, -4), `${signature.slice(0, -4)}AAAA`, "A".repeat(signature.length)])
+      expect(await verifyAccessToken(other, `${header}.${claims}.${altered}`)).toBeUndefined();
     await other.close();
   },
 );

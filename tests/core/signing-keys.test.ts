@@ -8,7 +8,7 @@ import { authenticate } from "../../src/core/sessions.ts";
 import { listSigningKeys } from "../../src/core/signing-keys/listing.ts";
 import { replaceLeakedKeys, replaceSigningKeys, retireSigningKey } from "../../src/core/signing-keys/retirement.ts";
 import { rotateIfDue, rotateSigningKey, takeStep } from "../../src/core/signing-keys/rotation.ts";
-import { currentKeys, verifyingKey } from "../../src/core/signing-keys.ts";
+import { currentKeys, keysWith } from "../../src/core/signing-keys.ts";
 import { openCore } from "../../src/open.ts";
 import {
   codeOf,
@@ -491,8 +491,7 @@ describe("an unknown kid", () => {
     await start();
     await currentKeys(core);
     const { core: watchedCore, calls } = counted(core);
-    const askAll = () =>
-      Promise.all(Array.from({ length: 200 }, (_, at) => verifyingKey(watchedCore, `unknown-${at}`)));
+    const askAll = () => Promise.all(Array.from({ length: 200 }, (_, at) => keysWith(watchedCore, `unknown-${at}`)));
     const readings = async () => {
       calls.length = 0;
       await askAll();

@@ -71,6 +71,9 @@ export function openSqlite(options: SqliteOptions, failures: Failures, toDisk: T
     "foreign_keys = ON",
     "trusted_schema = OFF",
     "cell_size_check = ON",
+    // The pages as they were before a savepoint stay in memory. Else they go to a file in /var/tmp as soon as they
+    // are 64 KiB, which is a few entries of the audit trail: more system calls than all that is written for good.
+    "temp_store = MEMORY",
     `busy_timeout = ${attemptTimeout}`,
   );
   const reader = connect("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 268435456", "query_only = ON");
