@@ -13,9 +13,9 @@ const longestToken = 8 * 1024;
 export type AccessClaims = {
   readonly userId: string;
   readonly sessionId: string;
-  readonly tokenId: string;
-  readonly notBefore: Date;
-  readonly expiresAt: Date;
+  /** Both in seconds, as the token has them: ten thousand of these are kept. */
+  readonly notBefore: number;
+  readonly expiresAt: number;
 };
 
 export type Grants = { readonly roles: readonly string[]; readonly permissions: readonly string[] };
@@ -31,7 +31,6 @@ export async function issueAccessToken(core: Core, session: Session, grants: Gra
   const [chance = 0] = core.random.bytes(1);
   const life = Math.floor((core.settings.ACCESS_TOKEN_TTL / 1000) * (1 - 0.05 * (chance / 255)));
   const expiresAt = Math.min(issuedAt + life, Math.floor(session.expiresAt.getTime() / 1000));
-  const tokenId = core.random.id(now);
   const token = await new SignJWT({
     sid: session.id,
     client_id: firstPartyClient,
@@ -45,13 +44,12 @@ export async function issueAccessToken(core: Core, session: Session, grants: Gra
     .setIssuedAt(issuedAt)
     .setNotBefore(issuedAt)
     .setExpirationTime(expiresAt)
-    .setJti(tokenId)
+    .setJti(core.random.id(now))
     .sign(signing.key);
   const { verifying } = await currentKeys(core);
   // What was signed here needs no proof here. The key may have gone meanwhile, where it had leaked.
   if (verifying.has(signing.kid)) {
-    const [notBefore, end] = [new Date(issuedAt * 1000), new Date(expiresAt * 1000)];
-    const claims = { userId: session.userId, sessionId: session.id, tokenId, notBefore, expiresAt: end };
+    const claims = { userId: session.userId, sessionId: session.id, notBefore: issuedAt, expiresAt };
     remember(rememberedBy(verifying), sha256(token), claims);
   }
   return { token, expiresIn: expiresAt - issuedAt };
@@ -108,8 +106,8 @@ export function claimsAtHand(core: Core, token: string, now: Date): AccessClaims
 
 /** Our own expiry has no leeway; what another machine's clock wrote into `nbf` has. */
 function inTime(now: Date, claims: AccessClaims, options: { expired: boolean }): AccessClaims | undefined {
-  const begun = claims.notBefore.getTime() <= now.getTime() + clockSkew;
-  return begun && (options.expired || claims.expiresAt.getTime() > now.getTime()) ? claims : undefined;
+  const begun = claims.notBefore * 1000 <= now.getTime() + clockSkew;
+  return begun && (options.expired || claims.expiresAt * 1000 > now.getTime()) ? claims : undefined;
 }
 
 async function verifySignature(core: Core, token: string): Promise<AccessClaims | undefined> {
@@ -129,8 +127,7 @@ async function verifySignature(core: Core, token: string): Promise<AccessClaims 
     const { sub, sid, jti, exp, iat, nbf = iat } = payload;
     const isText = (value: unknown): value is string => typeof value === "string";
     if (!isText(sub) || !isText(sid) || !isText(jti) || exp === undefined || nbf === undefined) return undefined;
-    const [notBefore, expiresAt] = [new Date(nbf * 1000), new Date(exp * 1000)];
-    return { userId: sub, sessionId: sid, tokenId: jti, notBefore, expiresAt };
+    return { userId: sub, sessionId: sid, notBefore: nbf, expiresAt: exp };
   } catch (error) {
     if (error instanceof jose.JOSEError || error instanceof TypeError || error instanceof SyntaxError) return undefined;
     throw error;
