@@ -22,9 +22,9 @@ const longestToken = 8 * 1024;
 export type AccessClaims = {
   readonly userId: string;
   readonly sessionId: string;
-  readonly tokenId: string;
-  readonly notBefore: Date;
-  readonly expiresAt: Date;
+  /** Both in seconds, as the token has them: ten thousand of these are kept. */
+  readonly notBefore: number;
+  readonly expiresAt: number;
 };
 
 export type Grants = { readonly roles: readonly string[]; readonly permissions: readonly string[] };
@@ -40,7 +40,6 @@ export async function issueAccessToken(core: Core, session: Session, grants: Gra
   const [chance = 0] = core.random.bytes(1);
   const life = Math.floor((core.settings.ACCESS_TOKEN_TTL / 1000) * (1 - 0.05 * (chance / 255)));
   const expiresAt = Math.min(issuedAt + life, Math.floor(session.expiresAt.getTime() / 1000));
-  const tokenId = core.random.id(now);
   const token = await new SignJWT({
     sid: session.id,
     client_id: firstPartyClient,
@@ -54,13 +53,12 @@ export async function issueAccessToken(core: Core, session: Session, grants: Gra
     .setIssuedAt(issuedAt)
     .setNotBefore(issuedAt)
     .setExpirationTime(expiresAt)
-    .setJti(tokenId)
+    .setJti(core.random.id(now))
     .sign(signing.key);
   const { verifying } = await currentKeys(core);
   // What was signed here needs no proof here. The key may have gone meanwhile, where it had leaked.
   if (verifying.has(signing.kid)) {
-    const [notBefore, end] = [new Date(issuedAt * 1000), new Date(expiresAt * 1000)];
-    const claims = { userId: session.userId, sessionId: session.id, tokenId, notBefore, expiresAt: end };
+    const claims = { userId: session.userId, sessionId: session.id, notBefore: issuedAt, expiresAt };
     remember(rememberedBy(verifying), sha256(token), claims);
   }
   return { token, expiresIn: expiresAt - issuedAt };
@@ -119,8 +117,8 @@ const isTokenLike = (token: string): boolean => token.length <= longestToken && 
 
 /** Our own expiry has no leeway; what another machine's clock wrote into `nbf` has. */
 function inTime(now: Date, claims: AccessClaims, options: { expired: boolean }): AccessClaims | undefined {
-  const begun = claims.notBefore.getTime() <= now.getTime() + clockSkew;
-  return begun && (options.expired || claims.expiresAt.getTime() > now.getTime()) ? claims : undefined;
+  const begun = claims.notBefore * 1000 <= now.getTime() + clockSkew;
+  return begun && (options.expired || claims.expiresAt * 1000 > now.getTime()) ? claims : undefined;
 }
 
 /** What a token says at any time, verified once. `undefined` where none of the keys is its own. */
@@ -168,8 +166,7 @@ function claimsIn({ settings }: Core, token: string): AccessClaims | undefined {
   const isMeant = iss === settings.PUBLIC_URL && [aud].flat().includes(settings.TOKEN_AUDIENCE);
   if (!isMeant || !isText(sub) || !isText(sid) || !isText(jti)) return undefined;
   if (!isTime(iat) || !isTime(nbf) || !isTime(exp)) return undefined;
-  const [notBefore, expiresAt] = [new Date(nbf * 1000), new Date(exp * 1000)];
-  return { userId: sub, sessionId: sid, tokenId: jti, notBefore, expiresAt };
+  return { userId: sub, sessionId: sid, notBefore: nbf, expiresAt: exp };
 }
 
 const isText = (value: unknown): value is string => typeof value === "string";

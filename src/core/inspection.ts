@@ -107,8 +107,8 @@ async function inspectAccessToken(core: Core, token: string): Promise<Inspection
   const claims = await verifyAccessToken(core, token, { expired: true });
   if (!claims) return { ...read, why: whyRefused(core, decoded.claims.iss) };
   const found = withSession({ ...read, genuine: true }, core, await core.store.sessions.standing(claims.sessionId));
-  const over = claims.expiresAt <= core.clock.now();
-  return over ? { ...found, alive: false, why: `it expired at ${claims.expiresAt.toISOString()}` } : found;
+  const end = new Date(claims.expiresAt * 1000);
+  return end <= core.clock.now() ? { ...found, alive: false, why: `it expired at ${end.toISOString()}` } : found;
 }
 
 /** A server that was started with another address is what an operator most often has forgotten: then this names both. */

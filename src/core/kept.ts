@@ -18,10 +18,14 @@ export type Kept = {
   readonly ofTokens: Map<string, Standing>;
   /** Sessions of a user that were neither revoked nor over when they were read, by the user's id. */
   readonly sessions: Map<string, readonly Session[]>;
+  /** What many rows say in the same words. */
+  readonly texts: Map<string, string>;
 };
 
-/** More are not in use at once in most places; some 15 MB. */
+/** More are not in use at once in most places; some 20 MB. */
 const mostKept = 10_000;
+/** More than so many texts are not those that many rows have. */
+const mostTexts = 500;
 
 export const keepNothing = (): Kept => ({
   distrustBefore: Number.NEGATIVE_INFINITY,
@@ -29,12 +33,14 @@ export const keepNothing = (): Kept => ({
   standings: new Map(),
   ofTokens: new Map(),
   sessions: new Map(),
+  texts: new Map(),
 });
 
 export function forgetAll(kept: Kept): void {
   kept.standings.clear();
   kept.ofTokens.clear();
   kept.sessions.clear();
+  kept.texts.clear();
 }
 
 /** What is kept, where nobody has written anything since it was read; `undefined` where that cannot be known. */
@@ -52,28 +58,88 @@ function keep<T>(all: Map<string, T>, name: string, one: T): void {
   all.set(name, one);
 }
 
-type Read = { readonly standings: Standing; readonly sessions: readonly Session[] };
+/** Each row comes with texts of its own. Where they say the same, one of them is enough. */
+function shared<Text extends string | null>({ texts }: Kept, text: Text): Text {
+  if (text === null) return text;
+  const known = texts.get(text);
+  if (known !== undefined) return known as Text;
+  if (texts.size < mostTexts) texts.set(text, text);
+  return text;
+}
+
+const leanSession = (kept: Kept, session: Session, userId: string): Session => ({
+  ...session,
+  userId,
+  credential: shared(kept, session.credential),
+  secretVersion: shared(kept, session.secretVersion),
+  ip: shared(kept, session.ip),
+  userAgent: shared(kept, session.userAgent),
+  browser: shared(kept, session.browser),
+  os: shared(kept, session.os),
+  clientKind: shared(kept, session.clientKind),
+});
+
+function keepStanding(kept: Kept, { session, user, roles }: Standing): Standing {
+  const standing = {
+    session: leanSession(kept, session, user.id),
+    user: user.emailKey === user.email ? { ...user, emailKey: user.email } : user,
+    roles: roles.map((role) => shared(kept, role)),
+  };
+  // By the row's own text: one that was presented may be a piece of a token, and would keep the whole.
+  keep(kept.standings, standing.session.id, standing);
+  return standing;
+}
 
 /** Nobody is signed in at so many places; a program that signs in for every errand must not fill the memory. */
-const isSmall = (found: object): boolean => !Array.isArray(found) || found.length <= 50;
+const mostOfUser = 50;
 
-/** Reads what is not kept, and keeps what is there. */
-export async function whileUnchanged<What extends keyof Read>(
+function keepSessions(kept: Kept, userId: string, sessions: readonly Session[]): readonly Session[] {
+  if (sessions.length > mostOfUser) return sessions;
+  // Of the same version of the database, and so the same.
+  const lean = sessions.map((one) => kept.standings.get(one.id)?.session ?? leanSession(kept, one, userId));
+  keep(kept.sessions, userId, lean);
+  return lean;
+}
+
+/** Reads what is not kept with `read`, and keeps what is there with `keeping`. */
+async function whileUnchanged<T>(
   core: Pick<Core, "kept" | "store">,
-  what: What,
-  name: string,
-  read: () => Promise<Read[What] | undefined>,
-): Promise<Read[What] | undefined> {
+  known: (kept: Kept) => T | undefined,
+  read: () => Promise<T>,
+  keeping: (kept: Kept, found: T) => T,
+): Promise<T> {
   const kept = stillKept(core);
-  const all = kept?.[what] as Map<string, Read[What]> | undefined;
-  const known = all?.get(name);
-  if (known) return known;
+  const one = kept && known(kept);
+  if (one) return one;
   const version = kept?.version;
   const found = await read();
   // Whoever has asked meanwhile may have found that something was written.
-  if (found && all && kept?.version === version && isSmall(found)) keep(all, name, found);
-  return found;
+  return kept?.version === version && kept ? keeping(kept, found) : found;
 }
+
+export const standingWhileUnchanged = (
+  core: Pick<Core, "kept" | "store">,
+  sessionId: string,
+  isToKeep: (standing: Standing) => boolean,
+): Promise<Standing | undefined> =>
+  whileUnchanged(
+    core,
+    ({ standings }) => standings.get(sessionId),
+    () => core.store.sessions.standing(sessionId),
+    (kept, found) => (found && isToKeep(found) ? keepStanding(kept, found) : found),
+  );
+
+export const sessionsWhileUnchanged = (
+  core: Pick<Core, "kept" | "store">,
+  userId: string,
+  now: Date,
+): Promise<readonly Session[]> =>
+  whileUnchanged(
+    core,
+    ({ sessions }) => sessions.get(userId),
+    () => core.store.sessions.ofUser(userId, now),
+    (kept, found) => keepSessions(kept, userId, found),
+  );
 
 /** Keeps that a session token was found to be good, where the standing that it was found by is kept itself. */
 export function keepToken({ kept }: Pick<Core, "kept">, token: string, standing: Standing): void {

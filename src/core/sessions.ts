@@ -8,7 +8,7 @@ import type { Core } from "./core.ts";
 import { type ListName, type Page, type PageWanted, readCursor, writeCursor } from "./cursors.ts";
 import { describeDevice, rememberedClient, sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
-import { type Kept, keepToken, stillKept, whileUnchanged } from "./kept.ts";
+import { type Kept, keepToken, sessionsWhileUnchanged, stillKept } from "./kept.ts";
 import { addressKey } from "./limits.ts";
 import { requireAuthorityOver } from "./roles.ts";
 import { mintSecret, sameText, sha256, sign, verify, writingVersion } from "./secrets.ts";
@@ -240,8 +240,7 @@ export async function endAllSessions(core: Core, tx: Tx, by: Actor, userId: stri
 /** The live sessions of a user, newest first. */
 export async function listSessions(core: Core, userId: string): Promise<Session[]> {
   const now = core.clock.now();
-  const read = await whileUnchanged(core, "sessions", userId, () => core.store.sessions.ofUser(userId, now));
-  return stillAlive(core, read ?? []);
+  return stillAlive(core, await sessionsWhileUnchanged(core, userId, now));
 }
 
 /** The same at once, where they are known. */

@@ -5,7 +5,7 @@
 import type { Standing } from "../store/sessions.ts";
 import type { Account, CredentialKind, Session } from "../store/tables.ts";
 import type { Core, SessionCache } from "./core.ts";
-import { whileUnchanged } from "./kept.ts";
+import { standingWhileUnchanged } from "./kept.ts";
 import { open, seal } from "./secrets.ts";
 
 /** Each use moves the idle limit on, but it is written at most so often, in milliseconds. */
@@ -48,7 +48,10 @@ type Shared = Standing & { readonly readAt: Date };
 export async function standingOf(core: Core, sessionId: string): Promise<Standing | undefined> {
   const cache = core.settings.SESSION_CACHE_TTL > 0 ? core.sessionCache : undefined;
   if (cache) return await standingShared(core, cache, sessionId);
-  return await whileUnchanged(core, "standings", sessionId, () => core.store.sessions.standing(sessionId));
+  const now = core.clock.now();
+  // What is about to have its use written would be forgotten with that at once.
+  const rests = ({ session, user }: Standing) => !(isAlive(session, user, now) && needsTouch(core, session, now));
+  return await standingWhileUnchanged(core, sessionId, rests);
 }
 
 async function standingShared(core: Core, cache: SessionCache, sessionId: string): Promise<Standing | undefined> {

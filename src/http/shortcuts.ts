@@ -57,15 +57,31 @@ function onlyCredential({ bearer, accessCookie, sessionCookie }: Handles): strin
   return accessCookie === undefined || sessionCookie === undefined ? (accessCookie ?? sessionCookie) : undefined;
 }
 
+/** As many revisions of accounts have headers of their own: few accounts are changed often. */
+const mostRevisions = 100;
+
+/** Headers with the tag of an account, made once for all accounts of the same revision. */
+function tagged(common: Headers) {
+  const made = new Map<string, Headers>();
+  return (user: Account): Headers => {
+    const etag = etagOf(user);
+    const known = made.get(etag);
+    if (known) return known;
+    const headers = new Headers(common);
+    headers.set("etag", etag);
+    if (made.size < mostRevisions) made.set(etag, headers);
+    return headers;
+  };
+}
+
 /** `GET /api/v1/users/me`, written once for as long as the account is kept as it is. */
 function ownAccount(common: Headers) {
   const written = new WeakMap<Account, Rendered>();
+  const headersFor = tagged(common);
   return ({ user, roles }: Principal): Rendered => {
     const known = written.get(user);
     if (known) return known;
-    const headers = new Headers(common);
-    headers.set("etag", etagOf(user));
-    const rendered = { body: JSON.stringify(userView(user, roles)), headers };
+    const rendered = { body: JSON.stringify(userView(user, roles)), headers: headersFor(user) };
     written.set(user, rendered);
     return rendered;
   };
