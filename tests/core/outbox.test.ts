@@ -370,9 +370,15 @@ describe("two servers", () => {
 
   test("take over what one that died had begun, once its lease has ended", async () => {
     await queueTests(core, "ada@example.com");
-    const dying = sendTo(await core.again(), { keeps: false, send: () => new Promise(() => {}) });
+    const begun = Promise.withResolvers<void>();
+    const send = (): Promise<never> => {
+      begun.resolve();
+      return new Promise(() => {});
+    };
+    const dying = sendTo(await core.again(), { keeps: false, send });
     void deliver(dying).catch(() => {});
-    while ((await onlyMail()).attempts === 0) await Bun.sleep(1);
+    await begun.promise;
+    expect(await onlyMail()).toMatchObject({ attempts: 1 });
     core.clock.advance(2 * minute - 1);
     expect(await deliver()).toMatchObject({ sent: 0 });
     core.clock.advance(1);
