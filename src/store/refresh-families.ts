@@ -1,7 +1,7 @@
 import { and, asc, count, eq, exists, gt, isNull, lt, lte, max, or, type SQL, sql } from "drizzle-orm";
 import { chained } from "./dialects/chained.ts";
 import type { Db } from "./dialects/dialect.ts";
-import { givenFor, givenRow, givenText, prepared } from "./dialects/prepared.ts";
+import { givenFor, givenRow, givenText, isGiven, prepared } from "./dialects/prepared.ts";
 import { account, aliveAt, isSignedBy, type SignedBy, type Standing, standingFrom } from "./sessions.ts";
 import type { RefreshFamily, Tables } from "./tables.ts";
 
@@ -124,12 +124,10 @@ export const refreshFamilyWriters = (db: Db, { refreshFamilies }: Tables) => {
 export const refreshFamilyRotation = (db: Db, tables: Tables) => {
   const { refreshFamilies, sessions, users, userRoles, roles } = tables;
   const at = (name: string): SQL => givenFor(sessions.lastSeenAt, name);
-  const isSame = (column: typeof sessions.ip, name: string): SQL =>
-    sql`${column} is not distinct from ${givenText(name)}`;
   const isSameClient = or(
     sql`${givenText("binding")} = 'off'`,
-    isSame(sessions.userAgent, "userAgent"),
-    and(sql`${givenText("binding")} = 'ua-family'`, isSame(sessions.browser, "browser"), isSame(sessions.os, "os")),
+    isGiven(sessions.userAgent, "userAgent"),
+    and(sql`${givenText("binding")} = 'ua-family'`, isGiven(sessions.browser, "browser"), isGiven(sessions.os, "os")),
   );
   // A change of network is recorded, which takes a transaction.
   const isSamePlace = or(

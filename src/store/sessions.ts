@@ -20,7 +20,7 @@ import {
 } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import type { Db } from "./dialects/dialect.ts";
-import { givenFor, givenRow, givenText, prepared } from "./dialects/prepared.ts";
+import { givenFor, givenRow, givenText, isGiven, prepared } from "./dialects/prepared.ts";
 import { expiryReaders, expiryWriters } from "./expiry.ts";
 import { gathered } from "./gathered.ts";
 import { strides } from "./strides.ts";
@@ -128,8 +128,6 @@ export const sessionReaders = (db: Db, tables: Tables) => {
       filter.aliveAt === undefined ? undefined : alive(filter.aliveAt),
     );
 
-  const isSame = (column: typeof sessions.browser, name: string): SQL =>
-    sql`${column} is not distinct from ${givenText(name)}`;
   const deviceQuery = prepared(
     "sessions.device",
     db
@@ -138,8 +136,8 @@ export const sessionReaders = (db: Db, tables: Tables) => {
       .where(
         and(
           eq(sessions.userId, givenText("userId")),
-          isSame(sessions.browser, "browser"),
-          isSame(sessions.os, "os"),
+          isGiven(sessions.browser, "browser"),
+          isGiven(sessions.os, "os"),
           eq(sessions.clientKind, givenText("clientKind")),
         ),
       )

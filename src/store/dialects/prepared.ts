@@ -29,6 +29,10 @@ export const givenText = (name: string): SQL => sql`cast(${sql.placeholder(name)
 export const givenFor = (column: SQLiteColumn, name: string): SQL =>
   sql`cast(${sql.param(sql.placeholder(name), column)} as ${sql.raw(column.getSQLType())})`;
 
+/** Whether a column is what comes with an execution, where nothing is the same as nothing. */
+export const isGiven = (column: SQLiteColumn, name: string): SQL =>
+  sql`${column} is not distinct from ${givenText(name)}`;
+
 /** Each column of a table as it comes with each execution: what is to be inserted by a prepared query. */
 export const givenRow = <T extends Table>(table: T): Record<keyof T["$inferInsert"], SQL> =>
   Object.fromEntries(
