@@ -20,7 +20,7 @@ export function createLog(
 ): Log {
   const pretty = settings.LOG_FORMAT === "pretty" || (settings.LOG_FORMAT === "auto" && output.isTerminal);
   const least = levels.indexOf(settings.LOG_LEVEL);
-  const lines = createLines(output.fd);
+  const lines = createLines(output.fd, pretty ? (line) => sentence(asJson(line)) : asJson);
 
   const write = (level: "debug" | "info" | "warn" | "error") => {
     const rank = levels.indexOf(level);
@@ -28,30 +28,38 @@ export function createLog(
     // Who reads of trouble must not have to wait for it, and a process that is about to end may write no more.
     const atOnce = rank > levels.indexOf("info");
     return (event: string, fields?: Fields, cause?: unknown): void => {
-      const more = JSON.stringify(cause === undefined ? (fields ?? {}) : { ...fields, cause: causeView(cause) });
-      const begin = `{"level":"${level}","time":"${timestamp()}","event":${JSON.stringify(event)}`;
-      const told = more === "{}" ? `${begin}}` : `${begin},${more.slice(1)}`;
-      lines.add(`${visible(pretty ? sentence(told) : told)}\n`);
+      const at = systemClock.now();
+      lines.add({ level, at, event, fields, cause: cause === undefined ? undefined : causeView(cause) });
       if (atOnce) lines.flush();
     };
   };
   return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
 }
 
+type Line = {
+  readonly level: string;
+  readonly at: Date;
+  readonly event: string;
+  readonly fields?: Fields | undefined;
+  readonly cause?: object | undefined;
+};
+
+const asJson = ({ level, at, event, fields, cause }: Line): string =>
+  JSON.stringify({ level, time: timestamp(at), event, ...fields, cause });
+
 /** Of one millisecond there are many lines: its text is made once. */
 const last = { at: Number.NaN, text: "" };
-function timestamp(): string {
-  const now = systemClock.now();
-  if (now.getTime() !== last.at) Object.assign(last, { at: now.getTime(), text: now.toISOString() });
+function timestamp(at: Date): string {
+  if (at.getTime() !== last.at) Object.assign(last, { at: at.getTime(), text: at.toISOString() });
   return last.text;
 }
 
-/** Text that waits is written once there is so much of it, in characters. */
-const enough = 64 * 1024;
+/** Lines that wait are written once there are so many. */
+const enough = 250;
 /** How long a line waits for others, in milliseconds. Trouble waits for nobody, and takes what waits along. */
 const linger = 10;
-/** Where nobody takes what is written, no more of it is kept. */
-const tooMuch = 16 * enough;
+/** Where nobody takes what is written, no more of it is kept than so many bytes. */
+const tooMuch = 1024 * 1024;
 /** When a reader that was busy is tried again, in milliseconds. */
 const tryAgainAfter = 20;
 
@@ -61,9 +69,12 @@ process.once("exit", () => {
   for (const flush of unfinished) flush();
 });
 
-/** Writes lines to a file, many at once: to write is what costs, ten times as much as the line. */
-function createLines(fd: number) {
-  let waiting = "";
+/**
+ * Writes lines to a file, many at once: to write is what costs, ten times as much as the line, and to make the text
+ * of one between two requests costs several times as much as to make it among many.
+ */
+function createLines(fd: number, textOf: (line: Line) => string) {
+  let waiting: Line[] = [];
   /** What a busy reader has not taken. */
   let left: Buffer | undefined;
   let lost = 0;
@@ -81,28 +92,27 @@ function createLines(fd: number) {
     return undefined;
   };
   const flush = (): void => {
-    if (waiting === "" && !left) return;
-    const text = Buffer.from(waiting);
-    waiting = "";
+    if (waiting.length === 0 && !left) return;
+    const text = Buffer.from(visible(waiting.map((line) => `${textOf(line)}\n`).join("")));
+    waiting = [];
     left = tryToWrite(left ? Buffer.concat([left, text]) : text);
     if (left) systemClock.after(tryAgainAfter, flush);
     else if (lost > 0) tellOfLoss();
   };
   const tellOfLoss = (): void => {
-    const told = { level: "warn", time: timestamp(), event: "log_lines_lost", lines: lost };
+    waiting = [{ level: "warn", at: systemClock.now(), event: "log_lines_lost", fields: { lines: lost } }];
     lost = 0;
-    waiting = `${JSON.stringify(told)}\n`;
     flush();
   };
   unfinished.add(flush);
 
   return {
-    add(line: string): void {
-      if (waiting.length + (left?.length ?? 0) > tooMuch) {
+    add(line: Line): void {
+      if ((left?.length ?? 0) > tooMuch) {
         lost++;
         return;
       }
-      waiting += line;
+      waiting.push(line);
       if (waiting.length >= enough) flush();
       if (isDue) return;
       isDue = true;
@@ -118,9 +128,9 @@ function createLines(fd: number) {
 /** What ends a line or begins an escape sequence for some readers, though JSON lets it stand as it is. */
 const invisible = /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g;
 
-/** Whatever a field holds, it is one line, and nothing that a terminal obeys (rule IO-4). */
-const visible = (line: string): string =>
-  line.replace(invisible, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+/** Whatever a field holds, it is one line, and nothing that a terminal obeys (rule IO-4): JSON escapes what ends one. */
+const visible = (lines: string): string =>
+  lines.replace(invisible, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 /**
  * A driver's message may hold the values of a query, so of an error only its kind, its code and the places
