@@ -213,12 +213,12 @@ async function purgeInBatches(
 }
 
 /** How long one transaction may keep others who write waiting, in milliseconds. */
-const longestBatch = 15;
+const longestBatch = 10;
 
 /**
- * Batches as large as they may be, but smaller where they take long: on a slow disk, or a busy machine. And a pause as
- * long as the batch took, at least: half of the time belongs to live traffic. Asked for no pause at all, it gives way
- * to nobody.
+ * Batches as large as they may be, but smaller where they take long: on a slow disk, or a busy machine. And a pause
+ * three times as long as the batch took, at least: three quarters of the time belong to live traffic. Asked for no
+ * pause at all, it gives way to nobody.
  */
 function paceOf({ clock }: Core, { batchSize, pause }: Budget) {
   if (pause === 0) {
@@ -228,7 +228,7 @@ function paceOf({ clock }: Core, { batchSize, pause }: Budget) {
   let took = 0;
   return {
     batch: (): number => size,
-    pause: (): number => Math.max(pause, took),
+    pause: (): number => Math.max(pause, 3 * took),
     timed: async <T>(work: () => Promise<T>): Promise<T> => {
       const since = clock.now().getTime();
       const answer = await work();
