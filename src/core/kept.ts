@@ -7,15 +7,20 @@ import type { Session } from "../store/tables.ts";
 import type { Core } from "./core.ts";
 import { sha256 } from "./secrets.ts";
 
+export type KeptStanding = Standing & {
+  /** Until when a check of it is nothing but an answer: what it takes to know that, read once. In milliseconds. */
+  readonly restsUntil: number;
+};
+
 export type Kept = {
   /** What others have read before this time and kept in Redis counts for nothing any more, in milliseconds. */
   distrustBefore: number;
   /** What follows is of this version of the database, and true as long as it is of no other. */
   version: number | undefined;
   /** By the session's id. */
-  readonly standings: Map<string, Standing>;
-  /** Those of session tokens that were found to be good, by the token's hash. */
-  readonly ofTokens: Map<string, Standing>;
+  readonly standings: Map<string, KeptStanding>;
+  /** Those of tokens that were found to be good, by the token's hash; of access tokens only while their keys count. */
+  readonly ofTokens: Map<string, KeptStanding>;
   /** Sessions of a user that were neither revoked nor over when they were read, by the user's id. */
   readonly sessions: Map<string, readonly Session[]>;
   /** What many rows say in the same words. */
@@ -79,11 +84,12 @@ const leanSession = (kept: Kept, session: Session, userId: string): Session => (
   clientKind: shared(kept, session.clientKind),
 });
 
-function keepStanding(kept: Kept, { session, user, roles }: Standing): Standing {
+function keepStanding(kept: Kept, { session, user, roles }: Standing, restsUntil: number): Standing {
   const standing = {
     session: leanSession(kept, session, user.id),
     user: user.emailKey === user.email ? { ...user, emailKey: user.email } : user,
     roles: roles.map((role) => shared(kept, role)),
+    restsUntil,
   };
   // By the row's own text: one that was presented may be a piece of a token, and would keep the whole.
   keep(kept.standings, standing.session.id, standing);
@@ -117,16 +123,21 @@ async function whileUnchanged<T>(
   return kept?.version === version && kept ? keeping(kept, found) : found;
 }
 
+/** @param restOf until when a standing rests; `undefined` for one that is not to be kept */
 export const standingWhileUnchanged = (
   core: Pick<Core, "kept" | "store">,
   sessionId: string,
-  isToKeep: (standing: Standing) => boolean,
+  restOf: (standing: Standing) => number | undefined,
 ): Promise<Standing | undefined> =>
   whileUnchanged(
     core,
     ({ standings }) => standings.get(sessionId),
     () => core.store.sessions.standing(sessionId),
-    (kept, found) => (found && isToKeep(found) ? keepStanding(kept, found) : found),
+    (kept, found) => {
+      if (!found) return found;
+      const restsUntil = restOf(found);
+      return restsUntil === undefined ? found : keepStanding(kept, found, restsUntil);
+    },
   );
 
 export const sessionsWhileUnchanged = (
@@ -143,5 +154,12 @@ export const sessionsWhileUnchanged = (
 
 /** Keeps that a session token was found to be good, where the standing that it was found by is kept itself. */
 export function keepToken({ kept }: Pick<Core, "kept">, token: string, standing: Standing): void {
-  if (kept.standings.get(standing.session.id) === standing) keep(kept.ofTokens, sha256(token), standing);
+  const known = kept.standings.get(standing.session.id);
+  if (known === standing) keep(kept.ofTokens, sha256(token), known);
+}
+
+/** Keeps that an access token was found to be good, which ends at `end`, in milliseconds. */
+export function keepUntil({ ofTokens }: Kept, token: string, standing: KeptStanding, end: number): void {
+  const { session, user, roles, restsUntil } = standing;
+  keep(ofTokens, sha256(token), { session, user, roles, restsUntil: Math.min(restsUntil, end) });
 }

@@ -208,7 +208,7 @@ async function decide(core: Core, tx: Tx, by: Actor, { presented, family }: Know
   const { session, user } = standing;
   const actor: UserActor = { kind: "user", userId: user.id, session, client: clientOf(by) };
 
-  if (!clientFits(core, session, actor.client)) {
+  if (!clientFits(core, session, actor.client.userAgent)) {
     const observed = core.settings.SESSION_BINDING === "observe";
     await recordAnotherClient(core, tx, actor, observed);
     if (!observed) return { outcome: "another-client", refused: "session_hijack_suspected" };

@@ -8,14 +8,17 @@ import type { Core } from "./core.ts";
 import { type ListName, type Page, type PageWanted, readCursor, writeCursor } from "./cursors.ts";
 import { describeDevice, rememberedClient, sameClient } from "./devices.ts";
 import { fail } from "./errors.ts";
-import { type Kept, keepToken, sessionsWhileUnchanged, stillKept } from "./kept.ts";
+import { type Kept, type KeptStanding, keepToken, keepUntil, sessionsWhileUnchanged, stillKept } from "./kept.ts";
 import { addressKey } from "./limits.ts";
 import { requireAuthorityOver } from "./roles.ts";
 import { mintSecret, sameText, sha256, sign, verify, writingVersion } from "./secrets.ts";
+import { keysAtHand } from "./signing-keys.ts";
 import { idleTtl, isAlive, needsTouch, standingOf } from "./standings.ts";
 
 /** Who is signed in, and the actor that the request's acts are done by. */
 export type Principal = Standing & { readonly by: UserActor };
+/** The same where nothing is done by them but to look. */
+export type Onlooker = Omit<Principal, "by">;
 
 export type RevokeReason =
   | "logout"
@@ -75,9 +78,9 @@ export async function startSession(
 }
 
 /** Whether a session was given to this client, as far as SESSION_BINDING wants to know. */
-export function clientFits(core: Core, session: Session, client: Client): boolean {
+export function clientFits(core: Core, session: Session, userAgent: string | null): boolean {
   const binding = core.settings.SESSION_BINDING;
-  return binding === "off" || sameClient(binding === "ua-strict" ? binding : "ua-family", session, client.userAgent);
+  return binding === "off" || sameClient(binding === "ua-strict" ? binding : "ua-family", session, userAgent);
 }
 
 /** Moves the idle limit on; what it is now. A change of network is recorded, and never a reason to end a session. */
@@ -95,14 +98,19 @@ export async function touchSession(core: Core, tx: Tx, by: UserActor): Promise<D
   return idleExpiresAt;
 }
 
+const tokenShape = /^st_[\w-]{1,64}\.[\w-]{43}\.[\w-]{43}$/;
+
 /**
  * The signature is checked before the database is asked, so that a forged token costs no look-up.
  * `undefined` where the text is no session token of ours.
  */
 export function sessionOfToken(core: Core, token: string): { id: string; secret: string } | undefined {
-  const [, signed, id, secret, signature] = /^st_(([\w-]{1,64})\.([\w-]{43}))\.([\w-]{43})$/.exec(token) ?? [];
-  const genuine = signed && id && secret && signature && verify(core.keyring, "session-token", signed, signature);
-  return genuine ? { id, secret } : undefined;
+  if (!tokenShape.test(token)) return undefined;
+  const end = token.lastIndexOf(".");
+  const signed = token.slice(tokenPrefix.length, end);
+  if (!verify(core.keyring, "session-token", signed, token.slice(end + 1))) return undefined;
+  const [id = "", secret = ""] = signed.split(".");
+  return { id, secret };
 }
 
 /**
@@ -121,7 +129,7 @@ export async function authenticate(core: Core, token: string, client: Client): P
   const isDue = needsTouch(core, session, now);
   const observed = core.settings.SESSION_BINDING === "observe";
   // What is only observed is recorded as often as the use of a session is, not with every request.
-  if (!clientFits(core, session, client) && (isDue || !observed)) await suspectHijack(core, by, observed);
+  if (!clientFits(core, session, client.userAgent) && (isDue || !observed)) await suspectHijack(core, by, observed);
   if (isDue) {
     // A check that only reads goes on where nothing can be written.
     await core.store
@@ -136,24 +144,28 @@ export async function authenticate(core: Core, token: string, client: Client): P
  * session of which nobody has written anything since, and a client that it was given to. Or `forged`, where the
  * token's own signature is wrong. `undefined` where it takes more to know: `authenticate` decides then.
  */
-export function recognise(core: Core, token: string, client: Client, now: Date): Principal | "forged" | undefined {
+export function recognise(
+  core: Core,
+  token: string,
+  { userAgent, now }: { readonly userAgent: string | null; readonly now: Date },
+): Onlooker | "forged" | undefined {
   const kept = stillKept(core);
   const isSessionToken = token.startsWith(tokenPrefix);
-  const standing = kept && (isSessionToken ? kept.ofTokens.get(sha256(token)) : standingAtHand(core, kept, token, now));
+  // What an access token was found to be counts for as long as its keys need not be read again.
+  const known = kept && (isSessionToken || keysAtHand(core, now)) ? kept.ofTokens.get(sha256(token)) : undefined;
+  const standing = known ?? (kept && !isSessionToken ? standingAtHand(core, kept, token, now) : undefined);
   if (standing === "forged") return standing;
   if (!standing) return isSessionToken && !sessionOfToken(core, token) ? "forged" : undefined;
-  const { session, user } = standing;
-  const isOrdinary =
-    isAlive(session, user, now) && !needsTouch(core, session, now) && clientFits(core, session, client);
-  const by: UserActor = { kind: "user", userId: user.id, session, client };
-  return isOrdinary ? { session, user, roles: standing.roles, by } : undefined;
+  return now.getTime() < standing.restsUntil && clientFits(core, standing.session, userAgent) ? standing : undefined;
 }
 
-function standingAtHand(core: Core, { standings }: Kept, token: string, now: Date): Standing | "forged" | undefined {
+function standingAtHand(core: Core, kept: Kept, token: string, now: Date): KeptStanding | "forged" | undefined {
   const claims = claimsAtHand(core, token, now);
   if (claims === "forged") return claims;
-  const standing = claims && standings.get(claims.sessionId);
-  return standing?.user.id === claims?.userId ? standing : undefined;
+  const standing = claims && kept.standings.get(claims.sessionId);
+  if (!standing || standing.session.userId !== claims.userId) return undefined;
+  keepUntil(kept, token, standing, claims.expiresAt * 1000);
+  return standing;
 }
 
 async function standingOfSessionToken(core: Core, token: string): Promise<Standing | undefined> {

@@ -2,8 +2,8 @@
  * The keys that sign access tokens: next → active → retiring → retired. Which one signs is said by their states in
  * the database alone, whatever the settings of a server say; TOKEN_ALGORITHM is what is wanted.
  */
-import { KeyObject } from "node:crypto";
-import { type CryptoKey, importJWK, type JWK } from "jose";
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import type { JWK } from "jose";
 import type { SigningAlgorithm, SigningKey } from "../store/tables.ts";
 import type { Actor } from "./actors.ts";
 import type { Core } from "./core.ts";
@@ -21,16 +21,15 @@ export const freshFor = 5_000;
 /** An unknown `kid` makes the keys be read again; for so long after that was in vain it does not, in milliseconds. */
 const rereadAfter = 1_000;
 
-type Named<Key> = { readonly kid: string; readonly algorithm: SigningAlgorithm; readonly key: Key };
-/** As node:crypto takes it, which verifies at once. */
-export type VerifyingKey = Named<KeyObject>;
+/** A part of a key pair as node:crypto takes it, which signs and verifies at once. */
+export type NamedKey = Pick<SigningKey, "kid" | "algorithm"> & { readonly key: KeyObject };
 
 export type Keys = {
   readonly readAt: number;
   /** Which keys there are, each in its state. */
   readonly states: string;
-  readonly signing: Named<CryptoKey> & Pick<SigningKey, "longestLife">;
-  readonly verifying: ReadonlyMap<string, VerifyingKey>;
+  readonly signing: NamedKey & Pick<SigningKey, "longestLife">;
+  readonly verifying: ReadonlyMap<string, NamedKey>;
   /** The JWKS (RFC 7517, section 5), and its ETag. */
   readonly document: string;
   readonly etag: string;
@@ -81,7 +80,11 @@ export async function keysWith(core: Core, kid: string): Promise<Keys> {
 async function readKeys(core: Core): Promise<Keys> {
   const { keyCache } = core;
   keyCache.reading ??= loadKeys(core)
-    .then((keys) => (keyCache.keys = keys))
+    .then((keys) => {
+      // What was verified by other keys is to be verified anew.
+      if (keys.verifying !== keyCache.keys?.verifying) core.kept.ofTokens.clear();
+      return (keyCache.keys = keys);
+    })
     .finally(() => delete keyCache.reading);
   return await keyCache.reading;
 }
@@ -112,17 +115,18 @@ async function loadKeys(core: Core): Promise<Keys> {
       detail: "There is no active signing key: `authctl key rotate --now` makes one.",
       retryAfter: 5,
     });
-  const verifying = new Map<string, VerifyingKey>();
-  for (const row of rows) {
-    const key = await imported(row, row.publicJwk);
-    verifying.set(row.kid, { ...key, key: KeyObject.from(key.key) });
-  }
+  const verifying = rows.map(({ kid, algorithm, publicJwk }): [string, NamedKey] => [
+    kid,
+    { kid, algorithm, key: createPublicKey({ key: publicJwk, format: "jwk" }) },
+  ]);
+  const { kid, algorithm, longestLife } = active;
+  const key = createPrivateKey({ key: privatePart(core, active), format: "jwk" });
   const document = JSON.stringify({ keys: rows.map(publicJwkOf) });
   return {
     readAt: now.getTime(),
     states,
-    signing: { ...(await imported(active, privatePart(core, active))), longestLife: active.longestLife },
-    verifying,
+    signing: { kid, algorithm, key, longestLife },
+    verifying: new Map(verifying),
     document,
     etag: `"${sha256(document).slice(0, 22)}"`,
   };
@@ -135,10 +139,6 @@ export const publicJwkOf = ({ publicJwk, kid, algorithm }: SigningKey) => ({
   alg: algorithm,
   use: "sig",
 });
-
-async function imported(row: SigningKey, jwk: JWK): Promise<Named<CryptoKey>> {
-  return { kid: row.kid, algorithm: row.algorithm, key: (await importJWK(jwk, row.algorithm)) as CryptoKey };
-}
 
 function privatePart(core: Core, row: SigningKey): JWK {
   const text = row.privateJwk && open(core.keyring, "signing-key", row.privateJwk, row.kid);

@@ -49,9 +49,14 @@ export async function standingOf(core: Core, sessionId: string): Promise<Standin
   const cache = core.settings.SESSION_CACHE_TTL > 0 ? core.sessionCache : undefined;
   if (cache) return await standingShared(core, cache, sessionId);
   const now = core.clock.now();
-  // What is about to have its use written would be forgotten with that at once.
-  const rests = ({ session, user }: Standing) => !(isAlive(session, user, now) && needsTouch(core, session, now));
-  return await standingWhileUnchanged(core, sessionId, rests);
+  return await standingWhileUnchanged(core, sessionId, (standing) => restOfStanding(core, standing, now));
+}
+
+/** One that does not count never rests. One whose use is due is not kept: it would be forgotten with that at once. */
+function restOfStanding(core: Core, { session, user }: Standing, now: Date): number | undefined {
+  if (!isAlive(session, user, now)) return 0;
+  const rest = Math.min(untilTouch(core, session, now), session.idleExpiresAt.getTime() - now.getTime());
+  return rest > 0 ? now.getTime() + rest : undefined;
 }
 
 async function standingShared(core: Core, cache: SessionCache, sessionId: string): Promise<Standing | undefined> {

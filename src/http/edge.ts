@@ -10,6 +10,7 @@ import { DomainError, fail } from "../core/errors.ts";
 import type { Allowance } from "../core/limits.ts";
 import type { Meter } from "../core/meter.ts";
 import { holdsCredential } from "../core/redaction.ts";
+import type { Session } from "../store/tables.ts";
 import { decodePercents, readPairs } from "./body.ts";
 import { clientAddress, trustedProxies } from "./client-address.ts";
 import { type Meant, meantPath } from "./compat.ts";
@@ -39,17 +40,11 @@ const visits = new WeakMap<Request, Visit>();
 export const visitOf = (request: Request): Visit => visits.get(request)!;
 
 /** Tells the log who is behind a request, once that is known. */
-export function identify(
-  request: Request,
-  standing: { readonly [who in "user" | "session"]: { readonly id: string } },
-) {
-  visitOf(request).whose = whoseIs(standing);
+export function identify(request: Request, standing: { readonly session: Session }) {
+  visitOf(request).whose = whoseIs(standing.session);
 }
 
-const whoseIs = ({ user, session }: { readonly [who in "user" | "session"]: { readonly id: string } }) => ({
-  userId: user.id,
-  sessionId: session.id,
-});
+const whoseIs = ({ id, userId }: Session) => ({ userId, sessionId: id });
 
 type Surroundings = {
   readonly log: Log;
@@ -123,17 +118,16 @@ export function edge(
 
   const refusal = (thrown: unknown, request: Request, visit: Visit, route: string): Response => {
     const { status, headers, body } = tell(thrown, request, visit, route);
-    const response = new Response(body, { status, headers: ofProblem });
+    const response = respond(visit, body, { status, headers: ofProblem });
     for (const name in headers) response.headers.set(name, headers[name]!);
     return response;
   };
 
   /** What every answer says, and what is noted of every request. */
   const answered = (response: Response, { request, visit, route, since }: Account): Response => {
-    const { headers, status } = response;
-    headers.set("x-request-id", visit.requestId);
-    for (const [name, value] of rateFields(visit.allowances)) headers.set(name, value);
-    for (const [name, value] of shared.fieldsFor(request)) headers.set(name, value);
+    for (const [name, value] of rateFields(visit.allowances)) response.headers.set(name, value);
+    for (const [name, value] of shared.fieldsFor(request)) response.headers.set(name, value);
+    const { status } = response;
     const method = methods.has(request.method) ? request.method : "other";
     const took = meter.request(method, route, status, since);
     log.info("request", {
@@ -164,13 +158,13 @@ export function edge(
 
     /** The answer of a shortcut, where there is one and nothing about the request is out of the ordinary. */
     const shortAnswer = (request: Request, path: string, visit: Visit, now: Date): Response | undefined => {
-      const given = namesTwoHosts(request) ? undefined : shortcut?.answer(request, path, visit, now);
+      const given = namesTwoHosts(request) ? undefined : shortcut?.answer(request, path, now);
       if (!given) return undefined;
       if (given === "forged") {
-        return new Response(problemText(forged, visit.requestId), { status: 401, headers: ofForged });
+        return respond(visit, problemText(forged, visit.requestId), { status: 401, headers: ofForged });
       }
-      visit.whose = whoseIs(given.principal);
-      return new Response(given.rendered.body, { headers: given.rendered.headers });
+      visit.whose = whoseIs(given.whose.session);
+      return respond(visit, given.rendered.body, { status: 200, headers: given.rendered.headers });
     };
 
     /** The same without a promise, where nothing has to be waited for. */
@@ -204,17 +198,19 @@ export function edge(
         if (short) {
           route = path;
           response = short;
-        } else if (shared.isPreflight(request)) {
-          response = shared.preflight(request, places.methodsOf(request));
         } else {
-          const admitted = places.admit(request);
-          ({ route } = admitted);
-          const { request: meant, delivery } = admitted;
-          visit.delivery = delivery;
-          visits.set(meant, visit);
-          const given = await next(meant);
-          if (!(given instanceof Response)) throw new TypeError("The app gave no response");
-          response = given;
+          if (shared.isPreflight(request)) response = shared.preflight(request, places.methodsOf(request));
+          else {
+            const admitted = places.admit(request);
+            ({ route } = admitted);
+            const { request: meant, delivery } = admitted;
+            visit.delivery = delivery;
+            visits.set(meant, visit);
+            const given = await next(meant);
+            if (!(given instanceof Response)) throw new TypeError("The app gave no response");
+            response = given;
+          }
+          response.headers.set("x-request-id", visit.requestId);
         }
       } catch (thrown) {
         response = refusal(thrown, request, visit, route);
@@ -245,6 +241,15 @@ export function edge(
         return body;
       });
   };
+}
+
+/**
+ * A response with these headers and the id of the request, which every answer has. The response takes a copy of them:
+ * what is set there first, each time anew, costs less than what is added to the response's own.
+ */
+function respond({ requestId }: Visit, body: string, init: { status: number; headers: Headers }): Response {
+  init.headers.set("x-request-id", requestId);
+  return new Response(body, init);
 }
 
 /** Two Host headers are joined by a comma: a proxy and Bun may each choose another one (RFC 9112, section 3.2). */

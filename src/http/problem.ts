@@ -41,7 +41,10 @@ const written = new WeakMap<DomainError, string>();
 
 /** Its text. A failure that is told again and again is written once, but for the id. */
 export function problemText(error: DomainError, requestId: string): string {
-  const known = written.get(error) ?? JSON.stringify({ ...problemOf(error, ""), request_id: undefined }).slice(0, -1);
-  written.set(error, known);
+  let known = written.get(error);
+  if (known === undefined) {
+    known = JSON.stringify({ ...problemOf(error, ""), request_id: undefined }).slice(0, -1);
+    written.set(error, known);
+  }
   return `${known},"request_id":${JSON.stringify(requestId)}}`;
 }

@@ -3,50 +3,43 @@
  * ever gives the answer that its route would give, and a test asks both for everything. Where anything is out of the
  * ordinary it gives none: then the request goes through the app, which knows nothing of shortcuts.
  */
-import { clientFrom } from "../core/actors.ts";
 import type { Core } from "../core/core.ts";
-import { type Principal, recognise, sessionsAtHand } from "../core/sessions.ts";
+import { type Onlooker, recognise, sessionsAtHand } from "../core/sessions.ts";
 import { sessionView, userView } from "../core/views.ts";
 import type { Account } from "../store/tables.ts";
 import { type Handles, handlesOf } from "./guards.ts";
 import { etagOf } from "./preconditions.ts";
 
 /** What an answer is made of, and whose it is. */
-export type AtOnce = { readonly rendered: Rendered; readonly principal: Principal };
+export type AtOnce = { readonly rendered: Rendered; readonly whose: Onlooker };
 type Rendered = { readonly body: string; readonly headers: Headers };
 
 export type Shortcuts = {
   /** Whether there is one for this path, in its one spelling and without a query. */
   knows(path: string): boolean;
-  answer(
-    request: Request,
-    path: string,
-    from: { readonly ip: string | null; readonly requestId: string },
-    now: Date,
-  ): AtOnce | "forged" | undefined;
+  answer(request: Request, path: string, now: Date): AtOnce | "forged" | undefined;
 };
 
 /** @param common the headers that every answer with JSON has */
 export function shortcuts(core: Core, common: Headers): Shortcuts {
-  const answers: ReadonlyMap<string, (principal: Principal) => Rendered | undefined> = new Map([
+  const answers: ReadonlyMap<string, (whose: Onlooker) => Rendered | undefined> = new Map([
     ["/api/v1/users/me", ownAccount(common)],
-    ["/api/v1/sessions", (principal) => ownSessions(core, common, principal)],
+    ["/api/v1/sessions", (whose) => ownSessions(core, common, whose)],
   ]);
 
   return {
     knows: (path) => answers.has(path),
-    answer(request, path, { ip, requestId }, now) {
+    answer(request, path, now) {
       const answer = answers.get(path);
       if (!answer || request.method !== "GET" || request.headers.has("if-none-match")) return undefined;
       const handles = handlesOf(core, request);
       const token = onlyCredential(handles);
       if (token === undefined) return undefined;
-      const client = clientFrom({ ip, requestId, userAgent: request.headers.get("user-agent") });
-      const principal = recognise(core, token, client, now);
+      const whose = recognise(core, token, { userAgent: request.headers.get("user-agent"), now });
       // A browser is to forget a cookie that is refused.
-      if (principal === "forged") return handles.bearer === undefined ? undefined : principal;
-      const rendered = principal && answer(principal);
-      return rendered && { rendered, principal };
+      if (whose === "forged") return handles.bearer === undefined ? undefined : whose;
+      const rendered = whose && answer(whose);
+      return rendered && { rendered, whose };
     },
   };
 }
@@ -78,7 +71,7 @@ function tagged(common: Headers) {
 function ownAccount(common: Headers) {
   const written = new WeakMap<Account, Rendered>();
   const headersFor = tagged(common);
-  return ({ user, roles }: Principal): Rendered => {
+  return ({ user, roles }: Onlooker): Rendered => {
     const known = written.get(user);
     if (known) return known;
     const rendered = { body: JSON.stringify(userView(user, roles)), headers: headersFor(user) };
@@ -88,7 +81,7 @@ function ownAccount(common: Headers) {
 }
 
 /** `GET /api/v1/sessions`. */
-function ownSessions(core: Core, headers: Headers, { user, session }: Principal): Rendered | undefined {
+function ownSessions(core: Core, headers: Headers, { user, session }: Onlooker): Rendered | undefined {
   const sessions = sessionsAtHand(core, user.id);
   const body = sessions && JSON.stringify(sessions.map((one) => sessionView(one, session.id)));
   return body === undefined ? undefined : { body, headers };
