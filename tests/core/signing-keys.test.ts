@@ -58,11 +58,11 @@ const counts = async () =>
 const algorithmOf = (token: string) => decodeProtectedHeader(token).alg;
 const keyIn = async (state: string) => (await listSigningKeys(core)).find((key) => key.state === state)!;
 /** Time passes while somebody waits, as it does outside of tests. */
-const passing = async <T>(work: Promise<T>, each = 50): Promise<T> => {
+const passing = async <T>(work: Promise<T>, each = 50, waits = () => true): Promise<T> => {
   let over = false;
   void work.finally(() => (over = true)).catch(() => {});
   await until("the end", () => {
-    core.clock.advance(each);
+    if (waits()) core.clock.advance(each);
     return over;
   });
   return await work;
@@ -133,10 +133,13 @@ describe("TK-6 a rotation", () => {
     const told: string[] = [];
     const onWait = ({ kid, until }: { kid: string; until: Date }) => void told.push(`${kid} ${until.toISOString()}`);
     const begun = core.clock.now().getTime();
-    const both = await passing(Promise.all([1, 2].map(() => rotateSigningKey(core, root, { onWait }))), 5 * second);
+    let going = 2;
+    const runs = [1, 2].map(() => rotateSigningKey(core, root, { onWait }).finally(() => going--));
+    // A database that is slow takes time, but none of this clock's.
+    const both = await passing(Promise.all(runs), 5 * second, () => core.clock.pending >= going);
     expect(new Set(both.map(({ activated }) => activated))).toEqual(new Set([next.kid]));
     expect(both.filter(({ isEarlier }) => isEarlier)).toHaveLength(1);
-    expect(core.clock.now().getTime() - begun).toBeWithin(due, due + minute);
+    expect(core.clock.now().getTime() - begun).toBeWithin(due, due + 15 * second);
     expect(new Set(told)).toEqual(new Set([`${next.kid} ${new Date(begun + due).toISOString()}`]));
     expect(await counts()).toEqual({ active: 1, next: 1, retiring: 1 });
   });
