@@ -42,9 +42,12 @@ const io: Io = {
     }
   },
   get user() {
-    const { username, uid } = userInfo();
-    // What Bun calls a user of a container who has no entry in /etc/passwd.
-    return username === "unknown" ? `uid-${uid}` : username;
+    try {
+      const { username } = userInfo();
+      if (username !== "unknown") return username;
+    } catch {}
+    // In a container nobody may be named in /etc/passwd: Bun calls such a user so, and fails where HOME is missing too.
+    return `uid-${process.getuid?.()}`;
   },
   get host() {
     return hostname();

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { version } from "../package.json";
 import type { FromWorker, ToWorker } from "../src/adapters/workers.ts";
 import { loadConfig } from "../src/config.ts";
-import { DomainError, fail } from "../src/core/errors.ts";
+import { fail } from "../src/core/errors.ts";
 import { type Opening, openCore, type Place, settle } from "../src/open.ts";
 import { reachable, urlOf } from "./addresses.ts";
 import { command } from "./command.ts";
@@ -35,9 +35,7 @@ export default command({
       ...(workers !== undefined && { WORKERS: String(workers) }),
     };
     const place: Place = { ...desk.place, env };
-    const { WORKERS, METRICS_HOST, METRICS_PORT } = settle(place);
-    if (METRICS_PORT && (await isTaken(METRICS_HOST, METRICS_PORT))) failTaken(METRICS_HOST, METRICS_PORT);
-    const start = WORKERS === 1 ? serveAlone : serveTogether;
+    const start = settle(place).WORKERS === 1 ? serveAlone : serveTogether;
     for (const { name, message } of loadConfig(env, place).notices) desk.warn(`${name} ${message}`);
     return await start(desk, { ...place, ...(migrate !== undefined && { migrate }) });
   },
@@ -48,9 +46,7 @@ type Start = Place & Pick<Opening, "migrate">;
 async function serveAlone(desk: Desk, place: Start): Promise<number> {
   const { startServer } = await import("../src/server.ts");
   const made: string[] = [];
-  const serving = await startServer({ ...place, onMade: (what) => made.push(what) }).catch((error: unknown) =>
-    failToListen(error, place),
-  );
+  const serving = await startServer({ ...place, onMade: (what) => made.push(what) });
   announce(desk, place, serving.url, made);
   await aborted(desk.interrupted);
   await serving.stop();
@@ -58,12 +54,16 @@ async function serveAlone(desk: Desk, place: Start): Promise<number> {
 }
 
 async function serveTogether(desk: Desk, place: Start): Promise<number> {
-  await refuseTaken(place);
+  const settings = settle(place);
+  const { HOST, PORT, WORKERS } = settings;
+  if (PORT === 0)
+    fail("config_invalid", { errors: [{ path: "PORT", message: "must not be 0 where workers share it." }] });
+  const { tryToListen } = await import("../src/server.ts");
+  tryToListen(settings);
   const made: string[] = [];
   // Once, before there are several to do it at the same time; and whatever is wrong is told here, not by each worker.
   const core = await openCore({ ...place, purpose: "serve", onMade: (what) => made.push(what) });
   await core.close();
-  const { HOST, PORT, WORKERS } = settle(place);
   const env = {
     ...place.env,
     HOST,
@@ -101,44 +101,6 @@ async function serveTogether(desk: Desk, place: Start): Promise<number> {
     now: desk.now,
     sleep: (milliseconds, signal) => aborted(AbortSignal.any([signal, AbortSignal.timeout(milliseconds)])),
   });
-}
-
-/**
- * Workers share their port with whoever else asks for that: without this, a server that is started twice by
- * mistake would answer half of the requests.
- */
-async function refuseTaken(place: Place): Promise<void> {
-  const { HOST, PORT } = settle(place);
-  if (PORT === 0)
-    fail("config_invalid", { errors: [{ path: "PORT", message: "must not be 0 where workers share it." }] });
-  if (await isTaken(HOST, PORT)) failTaken(HOST, PORT);
-}
-
-async function isTaken(host: string, port: number): Promise<boolean> {
-  try {
-    const other = await Bun.connect({ hostname: reachable(host), port, socket: { data: () => {} } });
-    other.end();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function failTaken(host: string, port: number): never {
-  const detail = `Port ${port} of ${host} is taken. Stop the other program, or choose another port.`;
-  fail("address_in_use", { detail });
-}
-
-function failToListen(error: unknown, place: Place): never {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (error instanceof DomainError || typeof code !== "string") throw error;
-  const { HOST, PORT } = settle(place);
-  if (code === "EADDRINUSE") failTaken(HOST, PORT);
-  if (["EACCES", "EADDRNOTAVAIL", "ENOTFOUND"].includes(code)) {
-    const errors = [{ path: code === "EACCES" ? "PORT" : "HOST", message: `cannot be listened on (${code}).` }];
-    fail("config_invalid", { errors });
-  }
-  throw error;
 }
 
 /** Where to go from here: one line in production, one screen in a development that has just begun. */

@@ -4,9 +4,9 @@ import { createLog } from "./adapters/log.ts";
 import { createMeter } from "./adapters/meter.ts";
 import { isTerminal, systemRandom } from "./adapters/system.ts";
 import type { Supervisor } from "./adapters/workers.ts";
-import { loadConfig } from "./config.ts";
+import { type Config, loadConfig } from "./config.ts";
 import { startCaretaker } from "./core/caretaker.ts";
-import { DomainError } from "./core/errors.ts";
+import { DomainError, fail } from "./core/errors.ts";
 import { healthOf } from "./core/health.ts";
 import { ringing, startPostman } from "./core/mail/postman.ts";
 import { join, leave, type Presence, startHeartbeat } from "./core/servers.ts";
@@ -67,9 +67,8 @@ export async function startServer(starting: Starting): Promise<Serving> {
       isDraining: drain.isDraining,
       reusePort,
     }).wrap(drain.around);
-    app.listen({ hostname: settings.HOST, port: settings.PORT });
     const monitors = settings.METRICS_PORT === undefined ? undefined : metricsApp(core, { reusePort });
-    monitors?.listen({ hostname: settings.METRICS_HOST, port: settings.METRICS_PORT! });
+    listen(settings, app, monitors);
     const url = `http://${settings.HOST.includes(":") ? `[${settings.HOST}]` : settings.HOST}:${app.server?.port}`;
     const caretaker = settings.JOBS ? startCaretaker(core) : undefined;
     log.info("listening", { url, version, workers: settings.WORKERS });
@@ -106,6 +105,43 @@ export async function startServer(starting: Starting): Promise<Serving> {
     await core.close();
     throw error;
   }
+}
+
+/** Fails with `address_in_use`, and with `config_invalid` where this machine has no such address or forbids the port. */
+function listen(settings: Config, app: Listener, monitors: Listener | undefined): void {
+  listenOn(app, settings, { host: "HOST", port: "PORT" });
+  if (monitors) listenOn(monitors, settings, { host: "METRICS_HOST", port: "METRICS_PORT" });
+}
+
+type Listener = { listen(at: { hostname: string; port: number }): unknown };
+type Names = { readonly host: "HOST" | "METRICS_HOST"; readonly port: "PORT" | "METRICS_PORT" };
+
+function listenOn(app: Listener, settings: Config, { host, port }: Names): void {
+  const at = { hostname: settings[host], port: settings[port] ?? 0 };
+  try {
+    app.listen(at);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    if (code === "EADDRINUSE") {
+      const detail = `Port ${at.port} of ${at.hostname} is taken. Stop the other program, or choose another port.`;
+      fail("address_in_use", { detail });
+    }
+    const path = code === "EACCES" ? port : ["EADDRNOTAVAIL", "EINVAL", "ENOTFOUND"].includes(code) ? host : undefined;
+    if (path === undefined) throw error;
+    fail("config_invalid", { errors: [{ path, message: `cannot be listened on (${code}).` }] });
+  }
+}
+
+const forAMoment: Listener = {
+  listen: (at) => void Bun.serve({ ...at, fetch: () => new Response() }).stop(true),
+};
+
+/**
+ * Fails as listening would. Workers share their ports with whoever else asks for that: without this, a server that is
+ * started twice by mistake would answer half of the requests; and a worker that cannot listen would be started for ever.
+ */
+export function tryToListen(settings: Config): void {
+  listen(settings, forAMoment, settings.METRICS_PORT === undefined ? undefined : forAMoment);
 }
 
 /** One worker of several: this process, told everything by its environment. */

@@ -15,6 +15,12 @@ export const text: Parser<string> = (value) => value;
 
 export const path: Parser<string> = (value) => value;
 
+/** An address of this machine as a socket takes it, or a name of it: an address of IPv6 stands without brackets. */
+export const host: Parser<string> = (value) =>
+  isIP(value) > 0 || /^([a-z\d_]([a-z\d_-]*[a-z\d])?\.)*[a-z]([a-z\d-]*[a-z\d])?\.?$/i.test(value)
+    ? value
+    : unfit("an IP address such as 127.0.0.1, 0.0.0.0 or ::, or a host name");
+
 /** What can be sent as a bearer credential (RFC 6750, section 2.1), and is too long to be guessed. */
 export const bearerText: Parser<string> = (value) =>
   /^[A-Za-z0-9._~+/-]{16,512}=*$/.test(value)

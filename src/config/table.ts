@@ -12,6 +12,7 @@ import {
   cookieName,
   databaseUrl,
   duration,
+  host,
   networks,
   origin,
   origins,
@@ -45,7 +46,7 @@ export const table = {
       parse: choice("development", "production", "test"),
       fallback: "development",
     }),
-    HOST: required({ doc: "The address to listen on.", parse: text, fallback: "127.0.0.1" }),
+    HOST: required({ doc: "The address to listen on.", parse: host, fallback: "127.0.0.1" }),
     PORT: required({ doc: "The port to listen on; 0 takes any free one.", parse: whole(0, 65_535), fallback: "8000" }),
     WORKERS: required({ doc: "Server processes that share the port.", parse: whole(1, 64), fallback: "1" }),
     PUBLIC_URL: required({
@@ -96,7 +97,7 @@ export const table = {
     }),
     METRICS_HOST: required({
       doc: "The address that METRICS_PORT is on.",
-      parse: text,
+      parse: host,
       fallback: "127.0.0.1",
     }),
     TRACES_URL: optional({

@@ -74,21 +74,25 @@ async function examineSafely(examine: Examination): Promise<readonly Finding[]> 
   try {
     return await examine();
   } catch (error) {
-    if (!(error instanceof DomainError)) {
-      const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
-      return [
-        {
-          problem: `It could not be looked at${code}.`,
-          remedy: "Repeat the command with --verbose, and look into the log.",
-        },
-      ];
-    }
+    if (!(error instanceof DomainError)) return [withoutReason(error)];
     const { code, title, detail, errors } = error;
     const trouble = ["unavailable", "database_busy"].includes(code) ? storageTrouble(error.cause) : undefined;
     if (trouble) return [trouble];
     if (!errors) return [{ problem: `${title}.`, remedy: detail }];
     return errors.map(({ path, message }) => ({ problem: `${path} ${message}`, remedy: detail }));
   }
+}
+
+/** What failed in a way that nobody foresaw; of a file, at least which one. */
+function withoutReason(error: unknown): Finding {
+  const { code, path = "It" }: NodeJS.ErrnoException = error instanceof Error ? error : new Error();
+  const isForbidden = code === "EACCES" || code === "EPERM";
+  return {
+    problem: `${path} could not be looked at${code === undefined ? "" : ` (${code})`}.`,
+    remedy: isForbidden
+      ? `Run the command as the user of the server, who has to own it.`
+      : "Repeat the command with --verbose, and look into the log.",
+  };
 }
 
 async function examineConfig(config: Config, told: readonly Problem[]): Promise<Finding[]> {

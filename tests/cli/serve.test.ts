@@ -190,9 +190,27 @@ describe.concurrent("serve", () => {
     },
   );
 
-  test("refuses a host that is not of this machine, and a shared port that nobody knows", async () => {
+  test.each([
+    ["an address that is not of this machine", { HOST: "203.0.113.1" }, "HOST cannot be listened on (EADDRNOTAVAIL)."],
+    ["a name that nobody knows", { HOST: "nowhere.invalid" }, "HOST cannot be listened on (EINVAL)."],
+    ["an address in brackets", { HOST: "[::1]" }, "HOST must be an IP address"],
+    ["half an address", { HOST: "127.0.0" }, "HOST must be an IP address"],
+    [
+      "an address for metrics that is not of this machine",
+      { METRICS_HOST: "203.0.113.1" },
+      "METRICS_HOST cannot be listened on (EADDRNOTAVAIL).",
+    ],
+  ])("refuses %s, alone and with workers", async (_, env, words) => {
     using shell = new Shell();
-    expect((await shell.run("serve --host 203.0.113.1 --port 0")).code).toBe(78);
+    const ports = { PORT: String(freePort()), METRICS_PORT: String(freePort()) };
+    for (const WORKERS of ["1", "2"]) {
+      const { code, stderr } = await shell.run("serve", { env: { ...ports, ...env, WORKERS } });
+      expect({ code, stderr }).toEqual({ code: 78, stderr: expect.stringContaining(`\n  ${words}`) });
+    }
+  });
+
+  test("refuses a shared port that nobody knows", async () => {
+    using shell = new Shell();
     expect((await shell.run("serve --port 0 --workers 2")).code).toBe(78);
   });
 });

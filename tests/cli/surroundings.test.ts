@@ -1,7 +1,8 @@
 /** The real command where what is around it is not as it should be: its files, its streams, its disk, its user. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { chmodSync, chownSync, existsSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { hostname } from "node:os";
 import { exitCodes } from "../../cli/exit.ts";
 import { person, type Ran, Shell } from "../support/cli.ts";
 import { program } from "../support/program.ts";
@@ -129,25 +130,36 @@ describe("a disk that is full", () => {
   });
 });
 
-describe("a file that may not be touched", () => {
+describe("another user", () => {
   const nobody = 65_534;
   const isRoot = process.getuid?.() === 0;
+  const as = (user: number): string[] => ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
   // An administrator may read and write whatever there is.
-  const asNobody = isRoot
-    ? ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups", "--no-new-privs"]
-    : [];
+  const asNobody = isRoot ? [...as(nobody), "--no-new-privs"] : [];
   const works =
     !isRoot ||
     (Bun.which("setpriv") !== null &&
       Bun.spawnSync([...asNobody, ...program, "version"], { stderr: "ignore" }).exitCode === 0);
   if (!works) console.warn("SKIPPED: nobody else may run the program here, so that nothing can be forbidden");
 
+  const give = (shell: Shell, user: number): void => {
+    const all = readdirSync(shell.directory, { recursive: true }).map((name) => shell.file(String(name)));
+    for (const file of [shell.directory, ...all]) chownSync(file, user, user);
+  };
+
+  test.skipIf(!works || !isRoot)("whom the system knows only by a number works, without a HOME too", async () => {
+    using shell = await prepared();
+    const stranger = 1_234_567;
+    give(shell, stranger);
+    const ran = await bash(shell, "exec env -i $AUTHCTL user disable ada@example.com --yes", as(stranger));
+    expect(ran).toMatchObject({ code: 0 });
+    const trail = await shell.run("audit list --action user.disabled --json");
+    expect(JSON.parse(trail.stdout)).toMatchObject([{ actor: { id: `uid-${stranger}@${hostname()}` } }]);
+  });
+
   const forbidden = async (line: string, forbid: (shell: Shell) => void): Promise<Ran> => {
     using shell = await prepared();
-    if (isRoot) {
-      const all = readdirSync(shell.directory, { recursive: true }).map((name) => shell.file(String(name)));
-      for (const file of [shell.directory, ...all]) chownSync(file, nobody, nobody);
-    }
+    if (isRoot) give(shell, nobody);
     forbid(shell);
     try {
       return await bash(shell, `exec $AUTHCTL ${line}`, asNobody);
@@ -177,6 +189,17 @@ describe("a file that may not be touched", () => {
     const ran = await forbidden("doctor --only keys", (shell) => chmodSync(shell.file("data/auth.db"), 0o000));
     expect(ran.code).toBe(5);
     expect(ran.stdout).toMatch(/^database\tfound\t.*may not be written.*\nkeys\tskipped\t/);
+  });
+
+  test.skipIf(!works)("the doctor names a directory that it may not look into", async () => {
+    const ran = await forbidden("doctor --only disk", (shell) => {
+      mkdirSync(shell.file("data/backups"), { recursive: true });
+      chmodSync(shell.file("data/backups"), 0o000);
+    });
+    expect(ran.code).toBe(5);
+    expect(ran.stdout).toMatch(
+      /^disk\tfound\t\/[^\t]+\/data\/backups could not be looked at \(EACCES\)\.\tRun the command as the user of the server/,
+    );
   });
 });
 
