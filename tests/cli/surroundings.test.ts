@@ -86,7 +86,9 @@ describe("streams", () => {
 test("a directory that is gone is told", async () => {
   using shell = await prepared();
   const ran = await bash(shell, "mkdir gone && cd gone && rmdir ../gone && exec $AUTHCTL user list");
-  expectTold(ran, 2, "The directory that this runs in is gone");
+  // As one file, Bun itself says so before anything of ours runs.
+  if (ran.code === 1) expect(ran.stderr).toMatch(/^error: The current working directory was deleted.*\n$/);
+  else expectTold(ran, 2, "The directory that this runs in is gone");
 });
 
 test("neither HOME nor anything else of an environment is needed", async () => {
