@@ -1,10 +1,11 @@
 #!/usr/bin/env -S bun --no-env-file
-import { hostname, userInfo } from "node:os";
+import { hostname } from "node:os";
 import { isTerminal, systemClock, systemRandom } from "../src/adapters/system.ts";
 import type { Io, Output, Signal } from "./io.ts";
 import { workerName } from "./ourselves.ts";
 import { run } from "./run.ts";
 import { failNowhere, failReading, failWriting } from "./streams.ts";
+import { systemUser } from "./system-user.ts";
 
 const signals: readonly Signal[] = ["SIGINT", "SIGTERM"];
 
@@ -42,12 +43,7 @@ const io: Io = {
     }
   },
   get user() {
-    try {
-      const { username } = userInfo();
-      if (username !== "unknown") return username;
-    } catch {}
-    // In a container nobody may be named in /etc/passwd: Bun calls such a user so, and fails where HOME is missing too.
-    return `uid-${process.getuid?.()}`;
+    return systemUser();
   },
   get host() {
     return hostname();

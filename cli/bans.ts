@@ -1,5 +1,6 @@
 import { addBan, liftBan, listBans, parseNetwork } from "../src/core/bans.ts";
-import { fail } from "../src/core/errors.ts";
+import type { Core } from "../src/core/core.ts";
+import { DomainError, fail } from "../src/core/errors.ts";
 import { disableUser, enableUser, findUser } from "../src/core/users.ts";
 import { banView, userView } from "../src/core/views.ts";
 import { command, group } from "./command.ts";
@@ -21,6 +22,18 @@ const target = positional(
   { required: true },
 );
 
+/** Fails with `not_found`, and says what else it could have been. */
+async function findBanned(core: Core, whom: string): ReturnType<typeof findUser> {
+  try {
+    return await findUser(core, whom);
+  } catch (error) {
+    if (!(error instanceof DomainError && error.code === "not_found")) throw error;
+    const detail =
+      "This is neither an address, nor a network such as 192.0.2.0/24 or 2001:db8::/48, nor a user; `authctl user list` shows those.";
+    return fail("not_found", { detail });
+  }
+}
+
 const add = command({
   description:
     "Refuse every request of an address or a network, at all servers within five seconds. A user is disabled, which ends every session.",
@@ -37,7 +50,7 @@ const add = command({
         return await desk.print(banView(await addBan(core, by, whom, lasting)), columns);
       }
       if (lasting !== undefined) fail("usage", { detail: "A user is banned until that is lifted: leave --for out." });
-      const found = await findUser(core, whom);
+      const found = await findBanned(core, whom);
       const { user, roles } = await disableUser(core, by, found.user.id);
       return await desk.print(userView(user, roles), userColumns);
     });
@@ -64,7 +77,7 @@ const remove = command({
         await liftBan(core, by, whom);
         return desk.say("lifted");
       }
-      const found = await findUser(core, whom);
+      const found = await findBanned(core, whom);
       const { user, roles } = await enableUser(core, by, found.user.id);
       return await desk.print(userView(user, roles), userColumns);
     });

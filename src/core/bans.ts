@@ -102,9 +102,16 @@ const networkOf = (text: string): string =>
     errors: [{ path: "network", message: "must be an address or a network, such as 192.0.2.7 or 2001:db8::/48" }],
   });
 
+/** What no server would hear of in time, in milliseconds. */
+const shortestBan = maxAge;
+
 /** Refuses requests of a network, at every server within five seconds. Again, it moves the end. */
 export async function addBan(core: Core, by: Actor, text: string, lasting: number | undefined): Promise<Ban> {
   const network = networkOf(text);
+  if (lasting !== undefined && lasting < shortestBan) {
+    const message = "must be at least 5s, which is how long servers may take to hear of it";
+    fail("validation_failed", { errors: [{ path: "for", message }] });
+  }
   return await core.store.write(async (tx) => {
     const now = core.clock.now();
     const ban: Ban = {

@@ -34,6 +34,17 @@ describe.concurrent("ban", () => {
     expect((await shell.run("ban add eve@example.com --for 1d")).code).toBe(2);
     expect((await shell.run("ban add nobody@example.com")).code).toBe(3);
   });
+
+  test.each([
+    ["all addresses at once", "0.0.0.0/0", 3, "neither an address, nor a network"],
+    ["more bits than there are", "192.0.2.0/33", 3, "neither an address, nor a network"],
+    ["a ban that is over before any server hears of it", "192.0.2.7 --for 0s", 2, "must be at least 5s"],
+  ])("refuses %s", async (_, words, expected, told) => {
+    using shell = await peopled();
+    const { code, stderr } = await shell.run(`ban add ${words}`);
+    expect({ code, stderr }).toEqual({ code: expected, stderr: expect.stringContaining(told) });
+    expect(await shell.json<Banned[]>("ban list")).toEqual([]);
+  });
 });
 
 test("LI-3 a banned address is refused everywhere, as its proxy names it and not as it calls itself", async () => {

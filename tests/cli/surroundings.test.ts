@@ -97,6 +97,14 @@ test("neither HOME nor anything else of an environment is needed", async () => {
   expect({ ...ran, stdout: ran.stdout.length }).toEqual({ code: 0, stdout: 37, stderr: "" });
 });
 
+test("who acts is whom the system names, whatever USER says", async () => {
+  using shell = await prepared();
+  await bash(shell, "USER=mallory LOGNAME=mallory exec $AUTHCTL user disable ada@example.com --yes");
+  const [entry] = await shell.json<Array<{ actor: { id: string } }>>("audit list --action user.disabled");
+  const name = (await bash(shell, "id -un")).stdout.trim();
+  expect(entry?.actor.id).toBe(`${name}@${hostname()}`);
+});
+
 describe("a disk that is full", () => {
   /** No file may become longer than so many KiB. */
   const confined = (shell: Shell, kibibytes: number, line: string) =>
