@@ -17,7 +17,7 @@ export const path: Parser<string> = (value) => value;
 
 /** An address of this machine as a socket takes it, or a name of it: an address of IPv6 stands without brackets. */
 export const host: Parser<string> = (value) =>
-  isIP(value) > 0 || /^([a-z\d_]([a-z\d_-]*[a-z\d])?\.)*[a-z]([a-z\d-]*[a-z\d])?\.?$/i.test(value)
+  isIP(value) > 0 || (/^[\w.-]{1,253}$/.test(value) && /[a-z]/i.test(value))
     ? value
     : unfit("an IP address such as 127.0.0.1, 0.0.0.0 or ::, or a host name");
 
