@@ -3,20 +3,14 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { Shell } from "../support/cli.ts";
 import { goodPassword } from "../support/core.ts";
+import { freePort } from "../support/free-port.ts";
 import { readSeed } from "../support/seeds.ts";
+import { until } from "../support/until.ts";
 
 type Child = ReturnType<Shell["start"]>;
 
-/** A port that was free a moment ago. */
-function freePort(): number {
-  const probe = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
-  const { port } = probe;
-  void probe.stop(true);
-  return port!;
-}
-
 /** Reads until `pattern` has come; fails with what did come where it ends without. */
-async function until(stream: ReadableStream<Uint8Array>, pattern: RegExp): Promise<string> {
+async function readUntil(stream: ReadableStream<Uint8Array>, pattern: RegExp): Promise<string> {
   const decoder = new TextDecoder();
   const reader = stream.getReader();
   let text = "";
@@ -32,7 +26,7 @@ async function until(stream: ReadableStream<Uint8Array>, pattern: RegExp): Promi
 
 async function serving(shell: Shell, flags: string, env: Record<string, string> = {}, pattern = /serves .*\n/) {
   const child = shell.start(`serve ${flags}`.split(" "), { env });
-  const said = await until(child.stderr, pattern);
+  const said = await readUntil(child.stderr, pattern);
   return { child, said, url: /serves (http:\/\/[\w.:[\]]+)/.exec(said)![1]! };
 }
 
@@ -43,6 +37,16 @@ async function stopped(child: Child, signal: "SIGTERM" | "SIGINT" = "SIGTERM"): 
 
 const healthy = async (url: string) => (await fetch(`${url}/health`)).ok;
 const isGone = async (url: string) => !(await fetch(`${url}/health`).catch(() => undefined));
+/** Whether nobody listens there any more: one of several workers that is gone refuses a request, too. */
+async function isFree(url: string): Promise<boolean> {
+  const { hostname, port } = new URL(url);
+  try {
+    await Bun.serve({ hostname, port, fetch: () => new Response() }).stop(true);
+    return true;
+  } catch {
+    return false;
+  }
+}
 /** In what `ps` knows, the workers of a supervisor. */
 const childrenOf = (child: Child) =>
   readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ").map(Number);
@@ -96,14 +100,14 @@ describe.concurrent("serve", () => {
   test("makes one admin, and starts its workers, where the settings name one", async () => {
     const admin = { ADMIN_EMAIL: "ada@acme.dev", ADMIN_PASSWORD: goodPassword };
     using shell = new Shell(admin);
-    const { child } = await serving(shell, `--port ${freePort()} --workers 2`, {}, /serves .*\n/);
+    const { child } = await serving(shell, `--port ${await freePort()} --workers 2`, {}, /serves .*\n/);
     expect(await stopped(child)).toBe(0);
     expect(await shell.json("admin list")).toMatchObject([{ email: "ada@acme.dev" }]);
   });
 
   test("answers `check server`, and shows its docs page with everything that the page loads", async () => {
     using shell = new Shell();
-    const port = freePort();
+    const port = await freePort();
     const PORT = String(port);
     expect(await shell.run("check server", { env: { PORT } })).toMatchObject({ code: 69, stdout: "" });
     const { child, url } = await serving(shell, `--host 0.0.0.0 --port ${port}`);
@@ -120,7 +124,7 @@ describe.concurrent("serve", () => {
   test("lets flags win over the settings", async () => {
     using shell = new Shell();
     writeFileSync(shell.file(".env"), "HOST=127.0.0.1\nPORT=1\n");
-    const port = freePort();
+    const port = await freePort();
     const { child, url } = await serving(shell, `--host ::1 --port ${port}`, { PORT: "2" });
     expect(url).toBe(`http://[::1]:${port}`);
     expect(await healthy(url)).toBeTrue();
@@ -202,7 +206,7 @@ describe.concurrent("serve", () => {
     ],
   ])("refuses %s, alone and with workers", async (_, env, words) => {
     using shell = new Shell();
-    const ports = { PORT: String(freePort()), METRICS_PORT: String(freePort()) };
+    const ports = { PORT: String(await freePort()), METRICS_PORT: String(await freePort()) };
     for (const WORKERS of ["1", "2"]) {
       const { code, stderr } = await shell.run("serve", { env: { ...ports, ...env, WORKERS } });
       expect({ code, stderr }).toEqual({ code: 78, stderr: expect.stringContaining(`\n  ${words}`) });
@@ -219,12 +223,12 @@ describe.concurrent("serve with workers", () => {
   test("answers, replaces a worker that was killed, and stops all of them", async () => {
     using shell = new Shell();
     writeFileSync(shell.file("other.env"), "REFRESH_GRACE=3s\n", { mode: 0o600 });
-    const { child, said, url } = await serving(shell, `--port ${freePort()} --workers 2 --env-file other.env`);
+    const { child, said, url } = await serving(shell, `--port ${await freePort()} --workers 2 --env-file other.env`);
     expect(said).toContain("with 2 workers");
     const before = childrenOf(child);
     expect(before).toHaveLength(2);
     process.kill(before[0]!, "SIGKILL");
-    expect(await until(child.stderr, /starts in/)).toContain("A worker ended with exit code 137");
+    expect(await readUntil(child.stderr, /starts in/)).toContain("A worker ended with exit code 137");
     expect(await healthy(url)).toBeTrue();
     while (childrenOf(child).length < 2) await Bun.sleep(50);
     const after = childrenOf(child);
@@ -236,11 +240,10 @@ describe.concurrent("serve with workers", () => {
 
   test("leaves nobody behind when the supervisor itself is killed", async () => {
     using shell = new Shell();
-    const { child, url } = await serving(shell, `--port ${freePort()} --workers 2`);
+    const { child, url } = await serving(shell, `--port ${await freePort()} --workers 2`);
     child.kill("SIGKILL");
     await child.exited;
-    const deadline = performance.now() + 5_000;
-    while (!(await isGone(url)) && performance.now() < deadline) await Bun.sleep(50);
+    await until("the end of every worker", () => isFree(url));
     expect(await isGone(url)).toBeTrue();
   });
 });
