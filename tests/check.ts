@@ -50,7 +50,7 @@ async function runTests(title: string, folders: readonly string[], env: Record<s
   const report = join(scratch, `${title}.xml`);
   const workers = Math.min(4, availableParallelism());
   // Slow machines are no reason to fail: what hangs, hangs longer than this.
-  const options = ["--timeout=120000", `--parallel=${workers}`, "--only-failures"];
+  const options = ["--timeout=30000", `--parallel=${workers}`, "--only-failures"];
   const reporter = ["--reporter=junit", `--reporter-outfile=${report}`];
   const green = await run(title, [process.execPath, "test", ...options, ...reporter, ...folders], env);
   const { passed, failed } = countsOf(report);

@@ -90,7 +90,7 @@ function withoutReason(error: unknown): Finding {
   return {
     problem: `${path} could not be looked at${code === undefined ? "" : ` (${code})`}.`,
     remedy: isForbidden
-      ? `Run the command as the user of the server, who has to own it.`
+      ? "Run the command as the user of the server, who has to own it."
       : "Repeat the command with --verbose, and look into the log.",
   };
 }
